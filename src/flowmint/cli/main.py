@@ -1,0 +1,225 @@
+"""The verbs of ``flowmint``."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flowmint import __version__
+from flowmint.cli import show
+from flowmint.cli.guard import GuardedGroup
+from flowmint.cli.options import (
+    GeneratorName,
+    Missing,
+    OutTable,
+    Quiet,
+    Seed,
+    Source,
+    check_folder,
+    check_out,
+    parse_targets,
+    reads_table,
+)
+from flowmint.errors import SettingError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from flowmint.generators import Generator
+
+DEFAULT_GENERATOR = "latent_diffusion"
+
+app = typer.Typer(
+    cls=GuardedGroup,
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,  # plain help: rich would take half of the time that --help takes
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(*, value: bool) -> None:
+    if value:
+        typer.echo(f"flowmint {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def flowmint(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Mint rare attack traffic for intrusion detection, by latent diffusion."""
+
+
+@app.command(short_help="Tell what is in a table.")
+@reads_table
+def inspect(
+    source: Source,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON, for other programs.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Tell what is in a table: classes, kinds, infinities, duplicates, constants, suspicious columns."""
+    from flowmint.cli.progress import bars
+    from flowmint.flows.inspect import inspect_table
+
+    with bars(quiet=quiet) as progress:
+        inspection = inspect_table(source.read(progress), label=source.label_name)
+    if as_json:
+        typer.echo(json.dumps(inspection.to_json(), indent=2, ensure_ascii=False))
+    else:
+        show.inspection(inspection)
+
+
+@app.command(short_help="Learn every class and save a model folder.")
+@reads_table
+def fit(
+    source: Source,
+    *,
+    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="The model folder to make.")],
+    generator: GeneratorName = None,
+    missing: Missing = "learn",
+    seed: Seed = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace a model folder that exists.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Learn the rows of every class and save what was learnt as a model folder."""
+    from flowmint.cli.progress import bars
+    from flowmint.flows.schema import split_label
+    from flowmint.generators import make_generator
+    from flowmint.generators.folder import check_place
+
+    started = time.monotonic()
+    check_place(out, overwrite=force)
+    check_folder(out)
+    model = make_generator(generator or DEFAULT_GENERATOR, seed=seed, missing=missing)
+    with bars(quiet=quiet) as progress:
+        rows, labels = split_label(source.read(progress), source.label_name)
+        model.fit(rows, labels, progress=progress)
+    model.save(out, overwrite=force)
+    if not quiet:
+        show.fitted(model, out, rows=rows.height, seconds=time.monotonic() - started)
+
+
+@app.command()
+def sample(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder.")],
+    *,
+    rows: Annotated[int, typer.Option("--rows", min=1, metavar="N", help="How many rows to mint.")],
+    out: OutTable,
+    class_name: Annotated[
+        str | None,
+        typer.Option("--class", metavar="CLASS", help="Their class; may be left out if there is only one."),
+    ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option("--label", metavar="COLUMN", help="Write the class too, in a column of this name."),
+    ] = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Mint rows of one class from a fitted model."""
+    from flowmint.cli.progress import bars
+    from flowmint.flows.read import write_table
+    from flowmint.generators import load_generator
+
+    started = time.monotonic()
+    check_out(out)
+    generator = load_generator(model)
+    if label is not None and label in generator.schema_.names:
+        message = f"the model has a column {label!r} of its own; give --label another name"
+        raise SettingError(message)
+    with bars(quiet=quiet) as progress:
+        minted = generator.sample_table(rows, label=class_name, seed=seed, progress=progress)
+    if label is not None:
+        minted = _with_class(minted, generator, label=label, class_name=class_name)
+    write_table(minted, out)
+    if not quiet:
+        show.written(out, rows=minted.height, seconds=time.monotonic() - started)
+
+
+def _with_class(minted: pl.DataFrame, generator: Generator, *, label: str, class_name: str | None) -> pl.DataFrame:
+    """Add the label column that the table of the model had."""
+    import polars as pl
+
+    classes = generator.classes_
+    value = classes.values[0 if class_name is None else classes.code(class_name)]
+    return minted.with_columns(pl.Series([value]).new_from_index(0, minted.height).alias(label))
+
+
+@app.command(short_help="Mint what rare classes lack.")
+@reads_table
+def balance(
+    source: Source,
+    *,
+    out: OutTable,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--target",
+            metavar="N|CLASS=N",
+            help="Rows of every class, or of one class (may be repeated); the largest class's if absent.",
+        ),
+    ] = None,
+    generator: GeneratorName = None,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", metavar="FOLDER", help="Mint from this model folder instead of learning."),
+    ] = None,
+    origin: Annotated[
+        str | None,
+        typer.Option("--origin", metavar="COLUMN", help="Add a column that says of each row: real or minted."),
+    ] = None,
+    missing: Missing = "learn",
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Mint rows of rare classes until every class has its target; real rows first, minted rows after."""
+    targets = parse_targets(target)
+    if model is not None and generator is not None:
+        message = "--model is what a generator learnt before; give --model or --generator, not both"
+        raise typer.BadParameter(message)
+    from flowmint.balance import balance_table
+    from flowmint.cli.progress import bars
+    from flowmint.flows.read import write_table
+    from flowmint.generators import load_generator, make_generator
+
+    started = time.monotonic()
+    check_out(out, source=source.path)
+    mint = (
+        load_generator(model) if model else make_generator(generator or DEFAULT_GENERATOR, seed=seed, missing=missing)
+    )
+    with bars(quiet=quiet) as progress:
+        table = source.read(progress)
+        balanced = balance_table(
+            table,
+            label=source.label_name,
+            generator=mint,
+            target=targets,
+            origin=origin,
+            seed=seed,
+            progress=progress,
+        )
+    write_table(balanced, out)
+    if not quiet:
+        show.balanced(table, balanced, label=source.label_name)
+        show.written(out, rows=balanced.height, seconds=time.monotonic() - started)
+
+
+@app.command()
+def demo(*, seed: Seed = 0, quiet: Quiet = False) -> None:
+    """Balance simulated data and show what detectors gain."""
+    from flowmint.cli.progress import bars
+    from flowmint.demo import run_demo
+
+    with bars(quiet=quiet) as progress:
+        result = run_demo(seed=seed, progress=progress)
+    show.demo(result)

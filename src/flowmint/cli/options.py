@@ -1,0 +1,227 @@
+"""The options that verbs share: how they are written, and what is checked before long work."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+
+import typer
+
+from flowmint.errors import WriteError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import polars as pl
+
+    from flowmint.progress import Progress
+
+NAME_OF_LABEL = "Label"
+"""The label column's name where the class comes from file names."""
+
+OutTable = Annotated[
+    Path,
+    typer.Option("--out", metavar="FILE", help="Where to: .parquet, .csv, .csv.gz or .csv.zst.", show_default=False),
+]
+GeneratorName = Annotated[
+    str | None,
+    typer.Option("--generator", metavar="NAME", help="What learns and mints; latent_diffusion if absent."),
+]
+Missing = Annotated[
+    Literal["learn", "drop", "error"],
+    typer.Option("--missing", help="Learn missing and infinite values, drop their rows from learning, or refuse them."),
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="The same seed gives the same result.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show neither progress nor summary.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A table to read, and the options that say how; each field is an argument or option of the command line."""
+
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="TABLE", help="A CSV (also .gz, .zst), a Parquet file, or a folder of captures."),
+    ]
+    label: Annotated[
+        str | None,
+        typer.Option("--label", metavar="COLUMN", help="The column that holds the class of each row."),
+    ] = None
+    label_from_name: Annotated[
+        bool,
+        typer.Option("--label-from-name", help="Take the class from each file's name, its shard number dropped."),
+    ] = False
+    delimiter: Annotated[
+        str | None,
+        typer.Option("--delimiter", metavar="CHARACTER", help="What parts the cells of a CSV; found out if absent."),
+    ] = None
+    categorical: Annotated[
+        list[str] | None,
+        typer.Option("--categorical", metavar="COLUMN", help="Take a column as categories; may be repeated."),
+    ] = None
+    drop: Annotated[
+        list[str] | None,
+        typer.Option("--drop", metavar="COLUMN", help="Leave a column out; may be repeated."),
+    ] = None
+
+    def __post_init__(self) -> None:
+        """Refuse options that do not go together, before anything is read."""
+        if self.label is None and not self.label_from_name:
+            message = "give --label COLUMN, or --label-from-name for captures whose names tell the class"
+            raise typer.BadParameter(message)
+        if self.delimiter is not None and len(self.delimiter.encode()) != 1:
+            message = f"--delimiter is {self.delimiter!r}; give one character, such as ';'"
+            raise typer.BadParameter(message)
+
+    @property
+    def label_name(self) -> str:
+        """The label column of the table that `read` gives."""
+        return self.label or NAME_OF_LABEL
+
+    def read(self, progress: Progress) -> pl.DataFrame:
+        """Read the table.
+
+        Args:
+            progress: Shows how far reading is.
+
+        Returns:
+            The table, label column included.
+
+        Raises:
+            FlowmintError: It cannot be read.
+        """
+        from flowmint.flows.read import read_table
+
+        return read_table(
+            self.path,
+            label=self.label_name,
+            label_from_name=self.label_from_name,
+            categorical=self.categorical or (),
+            drop=self.drop or (),
+            delimiter=self.delimiter,
+            progress=progress,
+        )
+
+
+def reads_table(verb: Callable[..., None]) -> Callable[..., None]:
+    """Give a verb the command line's options for reading a table.
+
+    Args:
+        verb: A function whose first parameter is a `Source`.
+
+    Returns:
+        The verb as Typer sees it: with the fields of `Source` in place of that parameter.
+    """
+    hints = get_type_hints(Source, include_extras=True)
+    reading = [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=inspect.Parameter.empty if field.default is MISSING else field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(Source)
+    ]
+
+    @wraps(verb)
+    def with_source(**given: Any) -> None:  # noqa: ANN401 - each verb has its own options
+        source = Source(**{field.name: given.pop(field.name) for field in fields(Source)})
+        verb(source, **given)
+
+    signature = inspect.signature(verb, eval_str=True)
+    own = list(signature.parameters.values())[1:]
+    with_source.__signature__ = signature.replace(parameters=[*reading, *own])  # type: ignore[attr-defined]
+    return with_source
+
+
+def parse_targets(given: Sequence[str] | None) -> int | dict[str, int] | None:
+    """Read what ``--target`` was given.
+
+    Args:
+        given: One number for every class, or ``CLASS=NUMBER`` pairs; a class name may hold ``=``.
+
+    Returns:
+        The target as `flowmint.balance_table` takes it.
+
+    Raises:
+        typer.BadParameter: It is neither, or both.
+
+    Examples:
+        >>> parse_targets(["10000"])
+        10000
+        >>> parse_targets(["ARP_Spoofing=5000", "a=b=7"])
+        {'ARP_Spoofing': 5000, 'a=b': 7}
+    """
+    if not given:
+        return None
+    if len(given) == 1 and "=" not in given[0]:
+        return _number(given[0], given[0])
+    targets: dict[str, int] = {}
+    for pair in given:
+        name, equals, number = pair.rpartition("=")
+        if not equals or not name:
+            message = f"--target {pair!r}: give one number for every class, or CLASS=NUMBER for each of some classes"
+            raise typer.BadParameter(message)
+        if name in targets:
+            message = f"--target names the class {name!r} twice"
+            raise typer.BadParameter(message)
+        targets[name] = _number(number, pair)
+    return targets
+
+
+def _number(text: str, given: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        message = f"--target {given!r}: {text!r} is no whole number; give one, such as 10000 or ARP_Spoofing=5000"
+        raise typer.BadParameter(message) from None
+
+
+def check_out(path: Path, *, source: Path | None = None) -> None:
+    """Make sure that a table can be written, before anything is computed for it.
+
+    Args:
+        path: Where it shall go.
+        source: What is read, which must not be overwritten.
+
+    Raises:
+        WriteError: It cannot be written there.
+    """
+    from flowmint.flows.read import check_extension
+
+    check_extension(path)
+    if path.is_dir():
+        message = f"{path} is a folder; give the name of a file"
+        raise WriteError(message)
+    if source is not None and path.exists() and source.exists() and path.samefile(source):
+        message = f"{path} is the table that is read; give --out another name"
+        raise WriteError(message)
+    check_folder(path)
+
+
+def check_folder(path: Path) -> None:
+    """Make sure that the folder that a result goes to takes new files.
+
+    Args:
+        path: The result.
+
+    Raises:
+        WriteError: The folder is absent, or no file can be made there.
+    """
+    folder = path.parent
+    if not folder.is_dir():
+        message = f"there is no folder {folder} for {path.name}; make it first"
+        raise WriteError(message)
+    try:
+        file, name = tempfile.mkstemp(dir=folder, prefix=".flowmint-")
+        os.close(file)
+        Path(name).unlink()
+    except OSError as error:
+        message = f"cannot write to {folder}: {error.strerror or error}; choose another place"
+        raise WriteError(message) from error

@@ -1,0 +1,83 @@
+"""What verbs tell on stdout: tables as wide as the terminal, and short summaries."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from flowmint.cli.guard import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    import polars as pl
+    from rich.text import Text
+
+    from flowmint.demo import DemoResult
+    from flowmint.flows.inspect import Inspection
+    from flowmint.generators import Generator
+
+WIDTH_OF_PIPE = 120
+"""Width of tables that go to no terminal."""
+
+
+def inspection(found: Inspection) -> None:
+    """Show what `flowmint.inspect_table` found."""
+
+
+def balanced(real: pl.DataFrame, result: pl.DataFrame, *, label: str) -> None:
+    """Show how many rows each class had and has."""
+    counts = [dict(table[label].value_counts().iter_rows()) for table in (real, result)]
+    names = sorted(counts[0], key=lambda name: -counts[0][name])
+    rows = [(str(name), f"{counts[0][name]:,}", f"{counts[1][name]:,}") for name in names]
+    _table(("class", "real", "balanced"), rows)
+
+
+def fitted(model: Generator, folder: Path, *, rows: int, seconds: float) -> None:
+    """Tell what was learnt, and where it is."""
+    classes = len(model.classes_.values)
+    _say(f"learnt {rows:,} rows of {classes} classes in {seconds:.1f} s: {folder}")
+
+
+def written(path: Path, *, rows: int, seconds: float) -> None:
+    """Tell where a table is."""
+    _say(f"wrote {rows:,} rows in {seconds:.1f} s: {path}")
+
+
+def demo(result: DemoResult) -> None:
+    """Show the demonstration's scores."""
+    train, test = (", ".join(f"{n:,} {name}" for name, n in rows.items()) for rows in (result.train, result.test))
+    _say(f"F1 of {result.attack}. The data is simulated: it shows what Flowmint does, not how well it does on yours.")
+    _say(f"Training rows: {train}; with {result.attack} balanced to {result.target:,}. Test rows: {test}.")
+    detectors = list(next(iter(result.f1.values())))
+    rows = [(name, *(f"{scores[name]:.2f}" for scores in result.f1.values())) for name in detectors]
+    means = (sum(scores.values()) / len(scores) for scores in result.f1.values())
+    _table(("detector", *result.f1), [*rows, ("mean", *(f"{mean:.2f}" for mean in means))])
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{plain(text)}\n")
+
+
+def _text(cell: str) -> Text:
+    """A cell whose square brackets are no markup."""
+    from rich.text import Text
+
+    return Text(plain(cell))
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> None:
+    """Print a table whose first ``left`` columns are text and whose others are numbers."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for index, head in enumerate(heads):
+        table.add_column(_text(head), justify="left" if index < left else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*map(_text, row))
+    piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    Console(width=WIDTH_OF_PIPE if piped else None).print(table)

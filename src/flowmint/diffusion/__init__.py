@@ -1,0 +1,1 @@
+"""Latent diffusion on tensors; knows nothing of tables."""

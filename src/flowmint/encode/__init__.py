@@ -1,0 +1,1 @@
+"""Flow tables to float tensors and back, exactly."""

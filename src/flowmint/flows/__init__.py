@@ -1,0 +1,1 @@
+"""What a flow table is: schema, files, splits, simulation. No torch."""

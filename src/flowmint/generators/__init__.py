@@ -1,0 +1,82 @@
+"""Generators: fit a labelled flow table, sample rows by class, save, load."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from flowmint.errors import ModelError, SettingError, nearest
+from flowmint.generators.base import Generator
+from flowmint.generators.data_diffusion import DataDiffusion
+from flowmint.generators.folder import read_folder
+from flowmint.generators.latent_diffusion import LatentDiffusion
+from flowmint.generators.oversample import Oversampler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+GENERATORS: dict[str, Callable[..., Generator]] = {
+    "latent_diffusion": LatentDiffusion,
+    "data_diffusion": DataDiffusion,
+    "random_oversampling": partial(Oversampler, method="random"),
+    "smote": partial(Oversampler, method="smote"),
+    "smote_standardised": partial(Oversampler, method="smote", standardised=True),
+    "smotenc": partial(Oversampler, method="smotenc", standardised=True),
+    "borderline_smote": partial(Oversampler, method="borderline_smote"),
+    "borderline_smote_standardised": partial(Oversampler, method="borderline_smote", standardised=True),
+    "adasyn": partial(Oversampler, method="adasyn"),
+    "adasyn_standardised": partial(Oversampler, method="adasyn", standardised=True),
+}
+"""Every generator by the name that the command line, run files and reports use."""
+
+MODELS: dict[str, type[Generator]] = {kind.name: kind for kind in (LatentDiffusion, DataDiffusion, Oversampler)}
+"""Every kind of model folder by the name that it records."""
+
+__all__ = [
+    "GENERATORS",
+    "DataDiffusion",
+    "Generator",
+    "LatentDiffusion",
+    "Oversampler",
+    "load_generator",
+    "make_generator",
+]
+
+
+def make_generator(name: str, *, seed: int = 0, missing: str = "learn") -> Generator:
+    """Make a generator with its default settings.
+
+    Args:
+        name: A name in `GENERATORS`.
+        seed: Its seed.
+        missing: Its missing-value policy.
+
+    Returns:
+        The generator, not yet fitted.
+
+    Raises:
+        SettingError: There is no generator of that name.
+    """
+    if name not in GENERATORS:
+        message = f"unknown generator {name!r}; {nearest(name, GENERATORS, show=12)}"
+        raise SettingError(message)
+    return GENERATORS[name](seed=seed, missing=missing)
+
+
+def load_generator(folder: str | Path) -> Generator:
+    """Read a fitted generator of any kind from a model folder.
+
+    Args:
+        folder: What `Generator.save` wrote.
+
+    Returns:
+        The fitted generator.
+
+    Raises:
+        ModelError: The folder is absent, damaged or of another version.
+    """
+    model = read_folder(folder)
+    if model.generator not in MODELS:
+        raise model.error(f"unknown generator {model.generator!r}; {nearest(model.generator, MODELS)}")
+    return MODELS[model.generator].from_folder(model)

@@ -1,0 +1,238 @@
+"""What every generator can do: fit, sample by class, save and load.
+
+The public methods check what they are given and record what was learnt; a subclass writes
+`_fit`, `_sample`, `_state` and `_restore` and deals with polars tables and numbered classes only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import numpy as np
+import polars as pl
+from sklearn.base import BaseEstimator
+
+from flowmint.errors import FlowmintError, LabelError, NotFittedError, SettingError, TableError, nearest
+from flowmint.flows.frames import FrameFormat, Native, to_polars, to_series
+from flowmint.flows.schema import Classes, Schema
+from flowmint.generators.folder import ModelFolder, read_folder, write_folder
+from flowmint.generators.settings import check_settings
+from flowmint.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    Codes = npt.NDArray[np.int64]
+    Arrays = Mapping[str, npt.NDArray[Any]]
+
+Missing = Literal["learn", "drop", "error"]
+
+
+@dataclasses.dataclass(kw_only=True, eq=False, repr=False)
+class Generator(BaseEstimator, ABC):
+    """Learns the rows of each class and mints new ones.
+
+    Attributes:
+        seed: Seed of everything random in fitting, and of sampling unless it is given its own.
+        missing: What to do with NaN, infinities and empty cells: ``learn`` them as states that
+            are minted at the rate of the class, leave rows that have any out of the learning
+            (``drop``), or refuse the table (``error``).
+    """
+
+    name: ClassVar[str]
+    """The name that the command line, run files and model folders use."""
+
+    seed: int = 0
+    missing: Missing = "learn"
+
+    def fit(self, X: Native, y: Any, *, progress: Progress = SILENT) -> Self:  # noqa: ANN401
+        """Learn the rows of every class.
+
+        Args:
+            X: Rows [rows, columns]: a pandas, Polars or Arrow frame.
+            y: The class of each row [rows]: a list, array or series of text, integers or booleans.
+            progress: Shows how far fitting is.
+
+        Returns:
+            The generator itself, fitted.
+
+        Raises:
+            SettingError: A setting is out of its range.
+            TableError: The table cannot be learnt from, or lengths differ.
+            LabelError: A label is missing.
+        """
+        check_settings(self)
+        table, labels = to_polars(X), to_series(y, "label")
+        if table.height != len(labels):
+            message = f"{table.height} rows but {len(labels)} labels; give one label for each row"
+            raise TableError(message)
+        frame_format = FrameFormat.of(X)
+        schema, classes = Schema.infer(table), Classes.of(labels)
+        codes = classes.codes(labels)
+        kept = self._rows_to_learn(table, codes, classes)
+        self._fit(table.filter(pl.Series(kept)), codes[kept], schema, len(classes.values), progress)
+        self.schema_, self.classes_, self.format_ = schema, classes, frame_format
+        return self
+
+    def sample(
+        self,
+        rows: int,
+        *,
+        label: Any = None,  # noqa: ANN401
+        seed: int | None = None,
+        progress: Progress = SILENT,
+    ) -> Native:
+        """Mint rows of one class.
+
+        Args:
+            rows: How many, 0 or more.
+            label: Their class; may be left out if there is only one.
+            seed: Seed of the draw, the generator's own if absent; the same seed gives the same rows.
+            progress: Shows how far sampling is.
+
+        Returns:
+            Rows [rows, columns]: the kind of frame, the columns, their order and dtypes are those
+            of the table that was fitted.
+
+        Raises:
+            NotFittedError: `fit` or `load` has not been called.
+            LabelError: The class is not one that fitting saw.
+            SettingError: ``rows`` is negative.
+        """
+        minted = self.sample_table(rows, label=label, seed=seed, progress=progress)
+        return self.format_.restore(minted)
+
+    def sample_table(
+        self,
+        rows: int,
+        *,
+        label: Any = None,  # noqa: ANN401
+        seed: int | None = None,
+        progress: Progress = SILENT,
+    ) -> pl.DataFrame:
+        """Mint rows of one class as a Polars frame, whatever kind of frame was fitted.
+
+        Arguments and errors are those of `sample`.
+        """
+        self._require_fitted()
+        if isinstance(rows, bool) or not isinstance(rows, int | np.integer) or rows < 0:
+            message = f"rows is {rows!r}; give a whole number, 0 or more"
+            raise SettingError(message)
+        code = self._code(label)
+        if rows == 0:
+            return pl.DataFrame(schema={c.name: c.polars_dtype for c in self.schema_.columns})
+        return self._sample(int(rows), code, self.seed if seed is None else seed, progress)
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
+        """Write the fitted generator to a folder: safetensors and JSON, no training data needed to load.
+
+        Args:
+            folder: Where to; made if absent.
+            overwrite: Whether a model folder that exists may be replaced.
+
+        Raises:
+            NotFittedError: There is nothing to save yet.
+            WriteError: The folder exists, or cannot be written.
+        """
+        self._require_fitted()
+        arrays, learnt = self._state()
+        about = {
+            "generator": self.name,
+            "settings": self.get_params(deep=False),
+            "schema": self.schema_.to_json(),
+            "classes": self.classes_.to_json(),
+            "format": self.format_.to_json(),
+            "learnt": learnt,
+        }
+        write_folder(folder, about, arrays, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read a generator that `save` wrote.
+
+        Args:
+            folder: The model folder.
+
+        Returns:
+            A fitted generator.
+
+        Raises:
+            ModelError: The folder is absent, damaged, of another version or of another generator.
+        """
+        model = read_folder(folder)
+        if model.generator != cls.name:
+            message = f"{folder} holds a {model.generator!r} model, not {cls.name!r}; use flowmint.load_generator"
+            raise model.error(message)
+        return cls.from_folder(model)
+
+    @classmethod
+    def from_folder(cls, model: ModelFolder) -> Self:
+        """Rebuild a generator from a folder that was read."""
+        with model.guard():
+            generator = cls(**model.settings(f.name for f in dataclasses.fields(cls)))
+            check_settings(generator)
+            generator.schema_ = Schema.from_json(model.about["schema"])
+            generator.classes_ = Classes.from_json(model.about["classes"])
+            generator.format_ = FrameFormat.from_json(model.about["format"])
+            generator._restore(model.arrays, model.about["learnt"])  # noqa: SLF001 - its own class
+        return generator
+
+    def _rows_to_learn(self, table: pl.DataFrame, codes: Codes, classes: Classes) -> npt.NDArray[np.bool_]:
+        """Apply the missing-value policy: which rows to learn from [rows]."""
+        kept = np.ones(table.height, dtype=bool)
+        if self.missing == "learn":
+            return kept
+        for column in table.iter_columns():
+            bad = column.is_null()
+            if column.dtype.is_float():
+                bad = bad | ~column.is_finite().fill_null(value=False)
+            if self.missing == "error" and bad.any():
+                message = (
+                    f"column {column.name!r} has {bad.sum()} missing or infinite values; "
+                    "clean them, or use missing='learn' or missing='drop'"
+                )
+                raise TableError(message)
+            kept &= ~bad.to_numpy()
+        for code, name in enumerate(classes.names):
+            if not kept[codes == code].any():
+                message = (
+                    f"every row of class {name!r} has a missing or infinite value, so missing='drop' "
+                    "leaves none to learn from; use missing='learn'"
+                )
+                raise LabelError(message)
+        return kept
+
+    def _code(self, label: Any) -> int:  # noqa: ANN401
+        if label is None:
+            if len(self.classes_.values) == 1:
+                return 0
+            listed = ", ".join(repr(name) for name in self.classes_.names[:8])
+            message = f"label is absent but the model knows several classes; give one of them: {listed}"
+            raise LabelError(message)
+        return self.classes_.code(label)
+
+    def _require_fitted(self) -> None:
+        if not hasattr(self, "schema_"):
+            message = f"this {type(self).__name__} is not fitted; call fit(X, y) or load(folder) first"
+            raise NotFittedError(message)
+
+    @abstractmethod
+    def _fit(self, table: pl.DataFrame, codes: Codes, schema: Schema, classes: int, progress: Progress) -> None:
+        """Learn from rows [rows, columns] and their classes' numbers [rows]."""
+
+    @abstractmethod
+    def _sample(self, rows: int, code: int, seed: int, progress: Progress) -> pl.DataFrame:
+        """Mint ``rows`` rows (one or more) of class number ``code``."""
+
+    @abstractmethod
+    def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+        """What was learnt: arrays for safetensors, and the rest for JSON."""
+
+    @abstractmethod
+    def _restore(self, arrays: Arrays, learnt: Mapping[str, Any]) -> None:
+        """Take up what `_state` gave; hostile input raises any of the errors that a guard turns to ModelError."""

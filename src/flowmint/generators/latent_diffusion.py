@@ -1,0 +1,247 @@
+"""Latent diffusion: an autoencoder maps rows to latents, a diffusion model learns the latents by class."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from flowmint.diffusion.autoencoder import Autoencoder, Cells, reconstruction_loss
+from flowmint.diffusion.train import Training, WeightedRows, build, train
+from flowmint.encode.cells import cell_edges
+from flowmint.encode.encoder import Encoder
+from flowmint.generators.base import Generator
+from flowmint.generators.denoising import (
+    DenoiserShape,
+    chunks,
+    class_weights,
+    draw_points,
+    find_device,
+    fit_denoiser,
+    module_arrays,
+    restore_module,
+    spawn_seeds,
+)
+from flowmint.generators.sizes import Sizes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy.typing as npt
+
+    from flowmint.flows.schema import Schema
+    from flowmint.generators.base import Codes
+    from flowmint.progress import Progress
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class LatentDiffusion(Generator):
+    """Latent diffusion for flow tables (after arXiv 2601.16976; details are ours, see docs/method.md).
+
+    A setting that is None follows the data by the rule in `flowmint.generators.sizes`.
+
+    Attributes:
+        latent_dim: Dimensions of a latent.
+        cells: Cells of equal share into which each column is cut, spikes apart.
+        autoencoder_width: Units of the autoencoder's hidden layers.
+        autoencoder_steps: Training steps of the autoencoder.
+        width: Units of the denoiser's residual stream.
+        blocks: Residual blocks of the denoiser.
+        steps: Training steps of the denoiser.
+        batch_rows: Rows drawn for each training step.
+        learning_rate: Highest learning rate of both trainings.
+        class_power: A class of n rows weighs n^class_power in training.
+        latent_noise: Noise added to latents while the autoencoder trains, as a share of their spread.
+        schedule: Noise schedule.
+        solver: Solver of the sampler.
+        evaluations: How often the denoiser is evaluated for each sample.
+        device: Where to train and sample: ``cpu``, ``cuda`` or ``auto``.
+    """
+
+    name: ClassVar[str] = "latent_diffusion"
+
+    latent_dim: int | None = None
+    cells: int | None = None
+    autoencoder_width: int | None = None
+    autoencoder_steps: int | None = None
+    width: int | None = None
+    blocks: int = 2
+    steps: int | None = None
+    batch_rows: int = 512
+    learning_rate: float = 2e-3
+    class_power: float = 0.5
+    latent_noise: float = 0.05
+    encoder_power: float = 1.0
+    ae_power: float = 1.0
+    point_noise: float = 0.0
+    ae_lr: float = 2e-3
+    decay: float = 1e-3
+    temperature: float = 0.0
+    form: str = "normal"
+    schedule: str = "rectified_flow"
+    solver: str = "dpm_solver"
+    evaluations: int = 15
+    device: str = "cpu"
+
+    def _fit(self, table: pl.DataFrame, codes: Codes, schema: Schema, classes: int, progress: Progress) -> None:
+        weights = class_weights(codes, self.class_power)
+        self.encoder_ = Encoder.fit(table, schema, weights=class_weights(codes, self.encoder_power))
+        columns = len(self.encoder_.modelled)
+        self.sizes_ = self._sizes(Sizes.of(rows=table.height, classes=classes, columns=columns))
+        if not columns:
+            return
+        seeds = spawn_seeds(self.seed, 3)
+        device = find_device(self.device)
+        draw = torch.from_numpy(weights).to(device)
+        self.cells_ = cut(self.encoder_, self.sizes_.cells, device)
+        normal = torch.from_numpy(self.encoder_.encode(table, seed=seeds[0])).to(device)
+        self._u = torch.special.ndtr(normal.double())
+        if self.form == "uniform":
+            normal = ((self._u - 0.5) * 12**0.5).float()
+        if self.form == "position":
+            c, pos = self.cells_.locate(self._u)
+            normal = ((pos - 0.5) * self.cells_.is_shared(c) * 12**0.5).float()
+        if self.form == "clip":
+            normal = normal.clamp(-2, 2)
+        self.autoencoder_ = self._fit_autoencoder(normal, torch.from_numpy(class_weights(codes, self.ae_power)), seeds[1], progress)
+        points = self._standardise(normal, draw)
+        self._pn = self.point_noise
+        shape = self._shape(classes)
+        training = Training(self.sizes_.steps, self.batch_rows, self.learning_rate, weight_decay=self.decay)
+        with progress.stage("diffusion", total=training.steps, unit="steps") as stage:
+            self.denoiser_ = fit_denoiser(
+                points,
+                torch.from_numpy(codes).to(device),
+                draw,
+                shape=shape,
+                training=training,
+                seed=seeds[2],
+                stage=stage,
+                point_noise=self.point_noise,
+            )
+
+    def _sizes(self, sizes: Sizes) -> Sizes:
+        return Sizes(
+            latent_dim=self.latent_dim or sizes.latent_dim,
+            cells=self.cells or sizes.cells,
+            width=self.width or sizes.width,
+            steps=self.steps or sizes.steps,
+        )
+
+    def _shape(self, classes: int) -> DenoiserShape:
+        return DenoiserShape(
+            dimensions=self.sizes_.latent_dim,
+            classes=classes,
+            width=self.sizes_.width,
+            blocks=self.blocks,
+            schedule=self.schedule,
+        )
+
+    def _make_autoencoder(self) -> Autoencoder:
+        return Autoencoder(
+            counts=self.cells_.counts,
+            latent_dim=self.sizes_.latent_dim,
+            width=self.autoencoder_width or self.sizes_.width,
+        )
+
+    def _fit_autoencoder(self, normal: Tensor, draw: Tensor, seed: int, progress: Progress) -> Autoencoder:
+        autoencoder = build(self._make_autoencoder, seed=seed, device=normal.device)
+        generator = torch.Generator(normal.device).manual_seed(seed)
+        batches = WeightedRows(draw.cumsum(0), generator)
+        cells, positions = self.cells_.locate(self._u)
+        positions = positions.float()
+        shared = self.cells_.is_shared(cells)
+
+        def loss() -> Tensor:
+            rows = batches.draw(self.batch_rows)
+            latents = autoencoder.encode(normal[rows], cells[rows])
+            spread = latents.detach().std(dim=0)
+            noise = torch.randn(latents.shape, generator=generator, device=latents.device)
+            decoded = autoencoder.decode(latents + self.latent_noise * spread * noise)
+            return reconstruction_loss(*decoded, cells[rows], positions[rows], shared[rows])
+
+        training = Training(self.autoencoder_steps or self.sizes_.steps, self.batch_rows, self.ae_lr)
+        with progress.stage("autoencoder", total=training.steps, unit="steps") as stage:
+            train(autoencoder, loss, training=training, stage=stage)
+        return autoencoder
+
+    @torch.no_grad()
+    def _standardise(self, normal: Tensor, draw: Tensor) -> Tensor:
+        """Encode all rows and remember the latents' mean and spread; give latents of unit variance."""
+        cells, _ = self.cells_.locate(self._u)
+        latents = self.autoencoder_.encode(normal, cells)
+        share = (draw / draw.sum())[:, None].float()
+        self.mean_ = (share * latents).sum(dim=0)
+        self.spread_ = ((share * (latents - self.mean_) ** 2).sum(dim=0)).sqrt().clamp(min=1e-6)
+        return (latents - self.mean_) / self.spread_
+
+    def _sample(self, rows: int, code: int, seed: int, progress: Progress) -> pl.DataFrame:
+        if not self.encoder_.modelled:
+            return self.encoder_.decode(np.zeros((rows, 0)))
+        device = self.mean_.device
+        generator = torch.Generator(device).manual_seed(spawn_seeds(seed, code + 1)[code])
+        parts = [self._sample_chunk(size, code, generator) for size in chunks(rows, progress)]
+        return pl.concat(parts)
+
+    @torch.no_grad()
+    def _sample_chunk(self, rows: int, code: int, generator: torch.Generator) -> pl.DataFrame:
+        points = draw_points(
+            self.denoiser_,
+            rows,
+            code=code,
+            dimensions=self.sizes_.latent_dim,
+            solver=self.solver,
+            evaluations=self.evaluations,
+            generator=generator,
+        )
+        logits, positions = self.autoencoder_.decode(points * self.spread_ + self.mean_)
+        if self.temperature:
+            logits = tuple(c - self.temperature * torch.log(torch.empty_like(c).exponential_(generator=generator)) for c in logits)
+        cells = torch.stack([column.argmax(dim=1) for column in logits], dim=1)
+        return self.encoder_.decode_uniform(self.cells_.place(cells, positions.double()).cpu().numpy())
+
+    def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+        arrays, categories = self.encoder_.to_state()
+        if self.encoder_.modelled:
+            arrays |= module_arrays(self.autoencoder_, "autoencoder")
+            arrays |= module_arrays(self.denoiser_, "denoiser")
+            arrays |= {"latent/mean": self.mean_.cpu().numpy(), "latent/spread": self.spread_.cpu().numpy()}
+        return arrays, {"categories": categories, "sizes": dataclasses.asdict(self.sizes_)}
+
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], learnt: Mapping[str, Any]) -> None:
+        self.encoder_ = Encoder.from_state(self.schema_, arrays, learnt["categories"])
+        self.sizes_ = Sizes(**learnt["sizes"])
+        if not self.encoder_.modelled:
+            return
+        device = find_device(self.device)
+        self.cells_ = cut(self.encoder_, self.sizes_.cells, device)
+        with torch.device("meta"):
+            self.autoencoder_ = self._make_autoencoder()
+            self.denoiser_ = self._shape(len(self.classes_.values)).make()
+        restore_module(self.autoencoder_, arrays, "autoencoder", device)
+        restore_module(self.denoiser_, arrays, "denoiser", device)
+        self.mean_ = torch.from_numpy(arrays["latent/mean"].copy()).to(device)
+        self.spread_ = torch.from_numpy(arrays["latent/spread"].copy()).to(device)
+
+
+def cut(encoder: Encoder, cells: int, device: torch.device) -> Cells:
+    """Cut each modelled column of an encoder into cells.
+
+    Args:
+        encoder: A fitted encoder.
+        cells: Cells of equal share.
+        device: Where the bounds shall lie.
+
+    Returns:
+        The cells.
+    """
+    pairs = [cell_edges(support, cells=cells) for support in encoder.modelled]
+    return Cells(
+        edges=tuple(torch.from_numpy(edges).to(device) for edges, _ in pairs),
+        shared=tuple(torch.from_numpy(shared).to(device) for _, shared in pairs),
+    )

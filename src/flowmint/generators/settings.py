@@ -1,0 +1,73 @@
+"""Settings: one range for each name, checked wherever a generator is made, loaded or fitted."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from flowmint.errors import SettingError
+
+if TYPE_CHECKING:
+    from flowmint.generators.base import Generator
+
+WHOLE: dict[str, tuple[int, int]] = {
+    "seed": (0, 2**63 - 1),
+    "latent_dim": (1, 1024),
+    "cells": (2, 4096),
+    "autoencoder_width": (8, 8192),
+    "autoencoder_steps": (1, 10_000_000),
+    "width": (8, 8192),
+    "blocks": (1, 64),
+    "steps": (1, 10_000_000),
+    "batch_rows": (1, 1_000_000),
+    "evaluations": (1, 1000),
+    "neighbours": (1, 1000),
+}
+"""Whole-number settings: lowest and highest value."""
+
+DECIMAL: dict[str, tuple[float, float]] = {
+    "learning_rate": (1e-8, 1.0),
+    "class_power": (0.0, 1.0),
+    "latent_noise": (0.0, 10.0),
+}
+"""Decimal settings: lowest and highest value."""
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "missing": ("learn", "drop", "error"),
+    "solver": ("dpm_solver", "heun", "euler"),
+    "schedule": ("rectified_flow", "variance_exploding"),
+}
+"""Settings that are one of a few words."""
+
+
+def check_settings(generator: Generator) -> None:
+    """Check every setting of a generator against its range.
+
+    Args:
+        generator: The generator; a setting that is None follows the data and is not checked.
+
+    Raises:
+        SettingError: A setting is of the wrong type or out of its range.
+    """
+    for name, value in generator.get_params(deep=False).items():
+        if value is not None:
+            _check(name, value)
+
+
+def _check(name: str, value: Any) -> None:  # noqa: ANN401
+    if name in CHOICES:
+        if value not in CHOICES[name]:
+            allowed = ", ".join(repr(choice) for choice in CHOICES[name])
+            message = f"{name} is {value!r}; allowed: {allowed}"
+            raise SettingError(message)
+    elif name in WHOLE:
+        low, high = WHOLE[name]
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            message = f"{name} is {value!r}; give a whole number from {low} to {high}"
+            raise SettingError(message)
+    elif name in DECIMAL:
+        least, most = DECIMAL[name]
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if not number or not least <= value <= most:
+            message = f"{name} is {value!r}; give a number from {least} to {most}"
+            raise SettingError(message)

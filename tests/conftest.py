@@ -1,0 +1,19 @@
+"""What tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of public intrusion-detection data."""
+    folder = Path(os.environ.get("FLOWMINT_DATA") or ROOT.parent / "shared" / "data")
+    if not (folder / "flows").is_dir():
+        pytest.skip(f"no real data in {folder}; set FLOWMINT_DATA to the folder that holds it")
+    return folder
