@@ -18,7 +18,7 @@ import os
 import platform
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
@@ -86,9 +86,9 @@ TASKS = (
 
 def read(data: Path, source: Source) -> pl.DataFrame:
     """Read a source's table."""
-    table = pl.concat(
-        [pl.read_parquet(data / "flows" / name) for name in source.files], how="vertical_relaxed"
-    ).drop(source.drop, strict=False)
+    table = pl.concat([pl.read_parquet(data / "flows" / name) for name in source.files], how="vertical_relaxed").drop(
+        source.drop, strict=False
+    )
     if source.finite:
         floats = [name for name, dtype in table.schema.items() if dtype.is_float()]
         table = table.filter(pl.all_horizontal(pl.col(floats).is_finite()))
@@ -100,15 +100,13 @@ def make_task(data: Path, task: str, seed: int) -> tuple[FewShot, Source, str, i
     name, attack, rows = task.rsplit(":", 2)
     source = SOURCES[name]
     table = read(data, source)
-    half = (table[source.label] == attack).sum()
-    wanted = min(int(rows), half - half // 2)
-    split = few_shot(
-        table, label=source.label, attack=attack, benign=source.benign, rows=wanted, most=MOST, seed=seed
-    )
+    present = table.filter(pl.col(source.label) == attack).height
+    wanted = min(int(rows), present - present // 2)
+    split = few_shot(table, label=source.label, attack=attack, benign=source.benign, rows=wanted, most=MOST, seed=seed)
     return split, source, attack, wanted
 
 
-def run_cell(data: Path, task: str, seed: int, generator: str, rate_rows: int, threads: int) -> dict[str, Any]:
+def run_cell(data: Path, *, task: str, seed: int, generator: str, rate_rows: int, threads: int) -> dict[str, Any]:
     """Run one generator on one task with one seed."""
     torch.set_num_threads(threads)
     split, source, attack, rows = make_task(data, task, seed)
@@ -156,8 +154,10 @@ def markdown(cells: list[dict[str, Any]], tasks: list[str], generators: list[str
     lines += [f"{key}: {value}  " for key, value in about.items()]
     lines += [
         "",
-        "F1 of the attack on real held-out rows, mean over seeds ± half-width of the 95 % t-interval; "
-        f"`{OURS} −` is the paired difference of the mean column (above 0: {OURS} is ahead).",
+        (
+            "F1 of the attack on real held-out rows, mean over seeds ± half-width of the 95 % t-interval; "
+            f"`{OURS} −` is the paired difference of the mean column (above 0: {OURS} is ahead)."
+        ),
     ]
     for task in tasks:
         source, attack, _ = task.rsplit(":", 2)
@@ -213,7 +213,11 @@ def describe(args: argparse.Namespace) -> dict[str, Any]:
 def processor() -> str:
     """The processor's name, as far as the system tells."""
     info = Path("/proc/cpuinfo")
-    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line] if info.exists() else []
+    names = (
+        [line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line]
+        if info.exists()
+        else []
+    )
     return names[0] if names else platform.processor() or "unknown processor"
 
 
@@ -243,7 +247,11 @@ def main() -> None:
     wanted = [key for key in product(tasks, seeds, generators) if key not in done]
     about = describe(args)
     with ProcessPoolExecutor(args.workers) as pool:
-        jobs = [pool.submit(run_cell, args.data, *key, args.rate_rows, args.threads) for key in wanted]
+        common = {"rate_rows": args.rate_rows, "threads": args.threads}
+        jobs = [
+            pool.submit(run_cell, args.data, task=task, seed=seed, generator=generator, **common)
+            for task, seed, generator in wanted
+        ]
         for job in track(as_completed(jobs), total=len(jobs), description="cells"):
             cells.append(job.result())
             cells.sort(key=lambda c: (tasks.index(c["task"]) if c["task"] in tasks else -1, c["seed"], c["generator"]))

@@ -13,8 +13,9 @@ from flowmint.errors import FlowmintError
 if TYPE_CHECKING:
     from flowmint.balance import Balancer, balance_table
     from flowmint.flows.inspect import inspect_table
-    from flowmint.flows.read import read_table, write_table
+    from flowmint.flows.read import read_table
     from flowmint.flows.simulate import simulate
+    from flowmint.flows.write import write_table
     from flowmint.generators import GENERATORS, DataDiffusion, LatentDiffusion, Oversampler, load_generator
 
 __version__ = "0.1.0"
@@ -46,7 +47,7 @@ _HOMES = {
     "load_generator": "flowmint.generators",
     "read_table": "flowmint.flows.read",
     "simulate": "flowmint.flows.simulate",
-    "write_table": "flowmint.flows.read",
+    "write_table": "flowmint.flows.write",
 }
 
 

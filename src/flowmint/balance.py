@@ -11,10 +11,10 @@ from sklearn.base import BaseEstimator, clone
 
 from flowmint.errors import LabelError, SettingError, TableError, nearest
 from flowmint.flows.frames import FrameFormat, Native, restore_series, to_polars, to_series
-from flowmint.flows.schema import Classes, split_label
+from flowmint.flows.schema import Classes, Schema, split_label
 from flowmint.generators import Generator, make_generator
+from flowmint.generators.settings import is_whole
 from flowmint.progress import SILENT, Progress
-
 
 Target = int | Mapping[Any, int] | None
 
@@ -44,7 +44,7 @@ def rows_to_mint(counts: Mapping[str, int], target: Target) -> dict[str, int]:
         goal = max(counts.values()) if target is None else target
         named = dict.fromkeys(counts, goal)
     for name, goal in named.items():
-        if isinstance(goal, bool) or not isinstance(goal, int | np.integer):
+        if not is_whole(goal):
             message = f"the target of class {name!r} is {goal!r}; give a whole number of rows"
             raise SettingError(message)
         if goal < counts[name]:
@@ -84,11 +84,12 @@ def balance_table(
         The real rows, unchanged and in order, then the minted rows, class by class.
 
     Raises:
-        LabelError: The label column or a class is absent.
+        LabelError: The label column or a class is absent, or there is a single class.
         SettingError: A target or the generator's name is not usable.
         TableError: The table cannot be learnt from, or the model learnt other columns.
     """
-    rows, labels = split_label(table, label)
+    rows, labels = split_label(table, label, at_least=2)
+    Schema.infer(rows)  # also where nothing is to be minted, a table that could not be learnt is refused
     if origin is not None and origin in table.columns:
         message = f"the table already has a column {origin!r}; give the origin column another name"
         raise SettingError(message)
@@ -116,7 +117,8 @@ def _fitted(
     if isinstance(generator, str):
         generator = make_generator(generator, seed=seed, missing=missing)
     if not hasattr(generator, "schema_"):
-        return clone(generator).fit(rows, labels, progress=progress)
+        unfitted: Generator = clone(generator)
+        return unfitted.fit(rows, labels, progress=progress)
     generator.schema_.check(rows)
     return generator
 

@@ -46,6 +46,8 @@ def test_a_run_that_is_stopped_leaves_nothing(train, tmp_path, verb, sent, code)
     shown += read_until(terminal, b"\0never")
     assert process.wait(60) == code
     os.close(terminal)
+    assert process.stdout is not None
+    process.stdout.close()
     assert list(tmp_path.iterdir()) == [train]
     assert b"Traceback" not in shown
     if sent == signal.SIGINT:

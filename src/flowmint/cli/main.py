@@ -102,7 +102,7 @@ def fit(
     check_folder(out)
     model = make_generator(generator or DEFAULT_GENERATOR, seed=seed, missing=missing)
     with bars(quiet=quiet) as progress:
-        rows, labels = split_label(source.read(progress), source.label_name)
+        rows, labels = split_label(source.read(progress), source.label_name, at_least=2)
         model.fit(rows, labels, progress=progress)
     model.save(out, overwrite=force)
     if not quiet:
@@ -128,7 +128,7 @@ def sample(
 ) -> None:
     """Mint rows of one class from a fitted model."""
     from flowmint.cli.progress import bars
-    from flowmint.flows.read import write_table
+    from flowmint.flows.write import write_table
     from flowmint.generators import load_generator
 
     started = time.monotonic()
@@ -189,7 +189,7 @@ def balance(
         raise typer.BadParameter(message)
     from flowmint.balance import balance_table
     from flowmint.cli.progress import bars
-    from flowmint.flows.read import write_table
+    from flowmint.flows.write import write_table
     from flowmint.generators import load_generator, make_generator
 
     started = time.monotonic()

@@ -59,7 +59,7 @@ class Source:
     ] = False
     delimiter: Annotated[
         str | None,
-        typer.Option("--delimiter", metavar="CHARACTER", help="What parts the cells of a CSV; found out if absent."),
+        typer.Option("--delimiter", metavar="CHARACTER", help="What separates the cells of a CSV; a comma if absent."),
     ] = None
     categorical: Annotated[
         list[str] | None,
@@ -193,7 +193,7 @@ def check_out(path: Path, *, source: Path | None = None) -> None:
     Raises:
         WriteError: It cannot be written there.
     """
-    from flowmint.flows.read import check_extension
+    from flowmint.flows.write import check_extension
 
     check_extension(path)
     if path.is_dir():

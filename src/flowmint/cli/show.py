@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import textwrap
 from typing import TYPE_CHECKING
 
 from flowmint.cli.guard import plain
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from flowmint.demo import DemoResult
-    from flowmint.flows.inspect import Inspection
+    from flowmint.flows.inspect import ColumnInspection, Inspection
     from flowmint.generators import Generator
 
 WIDTH_OF_PIPE = 120
@@ -25,6 +27,48 @@ WIDTH_OF_PIPE = 120
 
 def inspection(found: Inspection) -> None:
     """Show what `flowmint.inspect_table` found."""
+    _say(f"{found.rows:,} rows, {len(found.columns):,} feature columns, {len(found.classes):,} classes")
+    _say(f"{found.duplicates:,} rows repeat an earlier one")
+    _say(f"{found.contradictions:,} rows stand under several classes alike")
+    _say("")
+    _table(
+        (f"class ({found.label})", "rows", "share"),
+        [(name, f"{rows:,}", f"{rows / found.rows:.2%}") for name, rows in found.classes.items()],
+    )
+    _say("")
+    _table(
+        ("column", "kind", "distinct", "empty", "NaN", "±inf", "low", "high", "most frequent"),
+        [_column(column) for column in found.columns],
+        left=2,
+    )
+    remarks = [*found.remarks, *(f"{c.name}: {remark}" for c in found.columns for remark in c.remarks)]
+    if remarks:
+        _say("")
+        _say("To look at:")
+    for remark in remarks:
+        for line in textwrap.wrap(
+            plain(f"- {remark}"), _width() or shutil.get_terminal_size().columns, subsequent_indent="  "
+        ):
+            _say(line)
+
+
+def _column(column: ColumnInspection) -> tuple[str, ...]:
+    counts = (f"{n:,}" if n else "" for n in (column.empty, column.nan, column.infinite))
+    bounds = ("" if bound is None else f"{bound:.4g}" for bound in (column.low, column.high))
+    top = f"{float(column.top):.6g}" if column.kind in {"numeric", "integer"} and _is_number(column.top) else column.top
+    top = top if len(top) <= 14 else f"{top[:13]}…"
+    return (
+        column.name,
+        column.kind or "no value",
+        f"{column.distinct:,}",
+        *counts,
+        *bounds,
+        f"{top} ({column.top_share:.0%})",
+    )
+
+
+def _is_number(text: str) -> bool:
+    return text.lstrip("-").replace(".", "", 1).replace("e-", "", 1).isdigit()
 
 
 def balanced(real: pl.DataFrame, result: pl.DataFrame, *, label: str) -> None:
@@ -68,6 +112,12 @@ def _text(cell: str) -> Text:
     return Text(plain(cell))
 
 
+def _width() -> int | None:
+    """How wide output may be; None leaves it to the terminal."""
+    piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    return WIDTH_OF_PIPE if piped else None
+
+
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> None:
     """Print a table whose first ``left`` columns are text and whose others are numbers."""
     from rich import box
@@ -79,5 +129,4 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1
         table.add_column(_text(head), justify="left" if index < left else "right", overflow="fold")
     for row in rows:
         table.add_row(*map(_text, row))
-    piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
-    Console(width=WIDTH_OF_PIPE if piped else None).print(table)
+    Console(width=_width()).print(table)

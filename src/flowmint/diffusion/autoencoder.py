@@ -79,9 +79,7 @@ class Autoencoder(nn.Module):
         self.encoder = nn.Sequential(
             nn.LayerNorm(width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, latent_dim)
         )
-        self.decoder = nn.Sequential(
-            nn.Linear(latent_dim, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
-        )
+        self.decoder = nn.Sequential(nn.Linear(latent_dim, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
         self.logits = nn.Linear(width, sum(counts))
         self.positions = nn.Linear(width, len(counts))
 
@@ -130,8 +128,7 @@ def reconstruction_loss(
         A scalar, the mean over rows and columns.
     """
     entropies = [
-        nn.functional.cross_entropy(column, cells[:, index], reduction="sum")
-        for index, column in enumerate(logits)
+        nn.functional.cross_entropy(column, cells[:, index], reduction="sum") for index, column in enumerate(logits)
     ]
     error = 4 * (shared * (positions - targets) ** 2).sum()
     return (torch.stack(entropies).sum() + error) / cells.numel()

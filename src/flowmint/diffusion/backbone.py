@@ -46,7 +46,8 @@ class Block(nn.Module):
         shift, scale, gate = self.modulation(condition).chunk(3, dim=-1)
         hidden = self.norm(x) * (1 + scale) + shift
         hidden = self.leave(nn.functional.silu(self.enter(hidden)))
-        return x + (1 + gate) * hidden
+        result: Tensor = x + (1 + gate) * hidden
+        return result
 
 
 class Backbone(nn.Module):

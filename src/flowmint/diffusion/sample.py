@@ -7,12 +7,15 @@ constant ``D`` is ``x_s = (sigma_s / sigma_t) · x_t + (alpha_s - alpha_t · sig
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from flowmint.diffusion.noise import Schedule
+if TYPE_CHECKING:
+    from flowmint.diffusion.noise import Schedule
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
 """Clean points [n, d] from noisy points [n, d] and one time [1]."""
@@ -47,7 +50,7 @@ def euler(denoise: Denoise, x: Tensor, grid: Tensor, schedule: Schedule) -> Tens
     Returns:
         Clean points [n, d].
     """
-    for t, s in zip(grid[:-1], grid[1:], strict=True):
+    for t, s in itertools.pairwise(grid):
         x = step(x, denoise(x, t[None]), t, s, schedule)
     return x
 
@@ -57,7 +60,7 @@ def heun(denoise: Denoise, x: Tensor, grid: Tensor, schedule: Schedule) -> Tenso
 
     Arguments and result are those of `euler`; the last step is of first order.
     """
-    for t, s in zip(grid[:-2], grid[1:-1], strict=True):
+    for t, s in itertools.pairwise(grid):
         here = denoise(x, t[None])
         there = denoise(step(x, here, t, s, schedule), s[None])
         x = step(x, (here + there) / 2, t, s, schedule)
@@ -71,7 +74,7 @@ def dpm_solver(denoise: Denoise, x: Tensor, grid: Tensor, schedule: Schedule) ->
     """
     levels = torch.log(schedule.alpha(grid[:-1]) / schedule.sigma(grid[:-1]))
     before = None
-    for index, (t, s) in enumerate(zip(grid[:-1], grid[1:], strict=True)):
+    for index, (t, s) in enumerate(itertools.pairwise(grid)):
         clean = denoise(x, t[None])
         guess = clean
         if before is not None and index + 2 < len(grid):

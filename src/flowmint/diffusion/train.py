@@ -7,15 +7,17 @@ moving average of the weights, which is what remains in the module afterwards.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from flowmint.progress import Stage
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flowmint.progress import Stage
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -50,7 +52,8 @@ def train(module: nn.Module, loss: Callable[[], Tensor], *, training: Training, 
         stage: Told after each step.
     """
     averaged = deepcopy(module)
-    weights, averages = list(module.parameters()), list(averaged.parameters())
+    weights: list[Tensor] = list(module.parameters())
+    averages: list[Tensor] = list(averaged.parameters())
     optimiser = torch.optim.AdamW(
         weights, lr=training.learning_rate, weight_decay=training.weight_decay, betas=(0.9, 0.99), fused=True
     )
@@ -67,7 +70,7 @@ def train(module: nn.Module, loss: Callable[[], Tensor], *, training: Training, 
             schedule.step()
         decay = min(training.average, (1 + index) / (10 + index)) if training.average else 0.0
         with torch.no_grad():
-            torch._foreach_lerp_(averages, weights, 1 - decay)  # noqa: SLF001 - public in all but name
+            torch._foreach_lerp_(averages, weights, 1 - decay)
         stage.advance(1)
     module.load_state_dict(averaged.state_dict())
     module.eval()

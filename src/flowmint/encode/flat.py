@@ -9,7 +9,7 @@ back takes the likeliest category and state, rounds integers and keeps them insi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -95,7 +95,7 @@ class FlatColumn:
         return from_values(values.astype(seen.dtype), support.column)
 
 
-def _cast(numbers: Matrix, dtype: np.dtype[np.generic]) -> npt.NDArray[np.generic]:
+def _cast(numbers: Matrix, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     if dtype.kind in "iu":
         bounds = np.iinfo(dtype)
         numbers = np.clip(numbers, float(bounds.min), np.nextafter(float(bounds.max), 0))
@@ -128,7 +128,8 @@ class Flat:
     @property
     def categorical(self) -> list[int]:
         """Positions of the flat columns that are whole categories or marks."""
-        positions, start = [], 0
+        positions: list[int] = []
+        start = 0
         for column in self.columns:
             first = start if column.support.is_categorical else start + 1
             positions += range(first, start + column.width)

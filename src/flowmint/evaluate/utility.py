@@ -35,9 +35,7 @@ def logistic_regression(*, rows: int, seed: int) -> Any:  # noqa: ANN401, ARG001
 
 def mlp(*, rows: int, seed: int) -> Any:  # noqa: ANN401
     """A perceptron with 64 hidden units on quantile-normal columns."""
-    quantiles = QuantileTransformer(
-        n_quantiles=min(1000, rows), output_distribution="normal", random_state=seed
-    )
+    quantiles = QuantileTransformer(n_quantiles=min(1000, rows), output_distribution="normal", random_state=seed)
     # tol=0 would train on noise; the iteration limit is part of the protocol, not a failure
     return make_pipeline(quantiles, MLPClassifier((64,), max_iter=100, tol=1e-3, random_state=seed))
 

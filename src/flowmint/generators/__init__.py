@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from flowmint.errors import ModelError, SettingError, nearest
+from flowmint.errors import SettingError, nearest
 from flowmint.generators.base import Generator
 from flowmint.generators.data_diffusion import DataDiffusion
 from flowmint.generators.folder import read_folder

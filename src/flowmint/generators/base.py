@@ -14,11 +14,11 @@ import numpy as np
 import polars as pl
 from sklearn.base import BaseEstimator
 
-from flowmint.errors import FlowmintError, LabelError, NotFittedError, SettingError, TableError, nearest
+from flowmint.errors import LabelError, NotFittedError, SettingError, TableError
 from flowmint.flows.frames import FrameFormat, Native, to_polars, to_series
 from flowmint.flows.schema import Classes, Schema
 from flowmint.generators.folder import ModelFolder, read_folder, write_folder
-from flowmint.generators.settings import check_settings
+from flowmint.generators.settings import check_settings, is_whole
 from flowmint.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Generator(BaseEstimator, ABC):
         Arguments and errors are those of `sample`.
         """
         self._require_fitted()
-        if isinstance(rows, bool) or not isinstance(rows, int | np.integer) or rows < 0:
+        if not is_whole(rows) or rows < 0:
             message = f"rows is {rows!r}; give a whole number, 0 or more"
             raise SettingError(message)
         code = self._code(label)
@@ -179,7 +179,7 @@ class Generator(BaseEstimator, ABC):
             generator.schema_ = Schema.from_json(model.about["schema"])
             generator.classes_ = Classes.from_json(model.about["classes"])
             generator.format_ = FrameFormat.from_json(model.about["format"])
-            generator._restore(model.arrays, model.about["learnt"])  # noqa: SLF001 - its own class
+            generator._restore(model.arrays, model.about["learnt"])
         return generator
 
     def _rows_to_learn(self, table: pl.DataFrame, codes: Codes, classes: Classes) -> npt.NDArray[np.bool_]:
@@ -194,7 +194,7 @@ class Generator(BaseEstimator, ABC):
             if self.missing == "error" and bad.any():
                 message = (
                     f"column {column.name!r} has {bad.sum()} missing or infinite values; "
-                    "clean them, or use missing='learn' or missing='drop'"
+                    "clean them, or learn or drop them (--missing learn, missing='learn')"
                 )
                 raise TableError(message)
             kept &= ~bad.to_numpy()

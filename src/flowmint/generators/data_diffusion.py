@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import polars as pl
 import torch
+from scipy.special import ndtr
 
 from flowmint.diffusion.train import Training
 from flowmint.encode.encoder import Encoder
@@ -54,6 +55,7 @@ class DataDiffusion(Generator):
         steps: Training steps.
         batch_rows: Rows drawn for each training step.
         learning_rate: Highest learning rate.
+        bandwidth: Noise added to encoded columns while the denoiser trains, in units of their spread.
         class_power: A class of n rows weighs n^class_power in training.
         schedule: Noise schedule.
         solver: Solver of the sampler.
@@ -68,6 +70,7 @@ class DataDiffusion(Generator):
     steps: int | None = None
     batch_rows: int = 512
     learning_rate: float = 2e-3
+    bandwidth: float = 0.0
     class_power: float = 0.5
     schedule: str = "rectified_flow"
     solver: str = "dpm_solver"
@@ -78,12 +81,10 @@ class DataDiffusion(Generator):
         weights = class_weights(codes, self.class_power)
         self.encoder_ = Encoder.fit(table, schema)
         columns = len(self.encoder_.modelled)
-        sizes = Sizes.of(rows=table.height, classes=classes, columns=columns)
-        self.sizes_ = Sizes(
-            latent_dim=sum(width(support) for support in self.encoder_.modelled) or 1,
-            cells=sizes.cells,
-            width=self.width or sizes.width,
-            steps=self.steps or sizes.steps,
+        self.sizes_ = Sizes.of(rows=table.height, classes=classes, columns=columns).but(
+            dimensions=sum(width(support) for support in self.encoder_.modelled),
+            width=self.width,
+            steps=self.steps,
         )
         if not columns:
             return
@@ -101,13 +102,14 @@ class DataDiffusion(Generator):
                 torch.from_numpy(weights).to(device),
                 shape=self._shape(classes),
                 training=training,
+                bandwidth=self.bandwidth,
                 seed=seeds[1],
                 stage=stage,
             )
 
     def _shape(self, classes: int) -> DenoiserShape:
         return DenoiserShape(
-            dimensions=self.sizes_.latent_dim,
+            dimensions=self.sizes_.dimensions,
             classes=classes,
             width=self.sizes_.width,
             blocks=self.blocks,
@@ -128,8 +130,6 @@ class DataDiffusion(Generator):
 
     def _gather(self, spread: Matrix) -> pl.DataFrame:
         """Turn points [rows, dimensions] back into a table; the inverse of `_spread`."""
-        from scipy.special import ndtr
-
         uniform, start = [], 0
         for support in self.encoder_.modelled:
             part = spread[:, start : start + width(support)]
@@ -152,7 +152,7 @@ class DataDiffusion(Generator):
                 self.denoiser_,
                 size,
                 code=code,
-                dimensions=self.sizes_.latent_dim,
+                dimensions=self.sizes_.dimensions,
                 solver=self.solver,
                 evaluations=self.evaluations,
                 generator=generator,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,11 @@ from flowmint.diffusion.noise import RectifiedFlow, Schedule, VarianceExploding
 from flowmint.diffusion.sample import SOLVERS
 from flowmint.diffusion.train import Training, WeightedRows, build, train
 from flowmint.errors import ModelError, SettingError
-from flowmint.progress import Progress, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from flowmint.progress import Progress, Stage
 
 SCHEDULES: dict[str, Schedule] = {
     "rectified_flow": RectifiedFlow(),
@@ -49,9 +52,7 @@ class DenoiserShape:
 
     def make(self) -> Denoiser:
         """Make the denoiser, its weights not yet set."""
-        network = Backbone(
-            dimensions=self.dimensions, classes=self.classes, width=self.width, blocks=self.blocks
-        )
+        network = Backbone(dimensions=self.dimensions, classes=self.classes, width=self.width, blocks=self.blocks)
         return Denoiser(network, SCHEDULES[self.schedule])
 
 
@@ -66,8 +67,9 @@ def class_weights(codes: npt.NDArray[np.int64], power: float) -> npt.NDArray[np.
         Weights [rows] with mean 1.
     """
     counts = np.bincount(codes)
-    weights: npt.NDArray[np.float64] = counts[codes] ** (power - 1.0)
-    return weights / weights.mean()
+    weights = np.power(counts[codes].astype(np.float64), power - 1.0)
+    scaled: npt.NDArray[np.float64] = weights / weights.mean()
+    return scaled
 
 
 def fit_denoiser(
@@ -77,9 +79,9 @@ def fit_denoiser(
     *,
     shape: DenoiserShape,
     training: Training,
+    bandwidth: float,
     seed: int,
     stage: Stage,
-    point_noise: float = 0.0,
 ) -> Denoiser:
     """Train a denoiser on points of about unit variance.
 
@@ -89,6 +91,8 @@ def fit_denoiser(
         weights: How often to draw each [n].
         shape: Size of the network.
         training: Length and speed.
+        bandwidth: Standard deviation of the noise added to points before they count as clean; what is
+            learnt is a kernel estimate of the points' density.
         seed: Seed of the weights, batches and noise.
         stage: Told after each step.
 
@@ -102,10 +106,8 @@ def fit_denoiser(
 
     def loss() -> Tensor:
         rows = batches.draw(training.batch_rows)
-        x = points[rows]
-        if point_noise:
-            x = x + point_noise * torch.randn(x.shape, generator=generator)
-        return denoiser.loss(x, codes[rows], generator)
+        kernel = torch.randn((len(rows), points.shape[1]), generator=generator, device=device)
+        return denoiser.loss(points[rows] + bandwidth * kernel, codes[rows], generator)
 
     train(denoiser, loss, training=training, stage=stage)
     return denoiser
@@ -113,7 +115,14 @@ def fit_denoiser(
 
 @torch.no_grad()
 def draw_points(
-    denoiser: Denoiser, rows: int, *, code: int, dimensions: int, solver: str, evaluations: int, generator: torch.Generator
+    denoiser: Denoiser,
+    rows: int,
+    *,
+    code: int,
+    dimensions: int,
+    solver: str,
+    evaluations: int,
+    generator: torch.Generator,
 ) -> Tensor:
     """Draw points of one class.
 
@@ -143,7 +152,9 @@ def module_arrays(module: nn.Module, prefix: str) -> dict[str, npt.NDArray[Any]]
     return {f"{prefix}/{name}": weight.cpu().numpy() for name, weight in module.state_dict().items()}
 
 
-def restore_module(module: nn.Module, arrays: Mapping[str, npt.NDArray[Any]], prefix: str, device: torch.device) -> None:
+def restore_module(
+    module: nn.Module, arrays: Mapping[str, npt.NDArray[Any]], prefix: str, device: torch.device
+) -> None:
     """Fill a module that lies on the meta device with saved weights.
 
     Args:

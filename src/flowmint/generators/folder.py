@@ -10,11 +10,10 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +22,9 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from flowmint.errors import FlowmintError, ModelError, WriteError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
 
 VERSION = 1
 ABOUT = "model.json"
@@ -202,7 +204,7 @@ def _read_about(place: Path) -> dict[str, Any]:
         message = f"{place}: model version {found!r}, this Flowmint reads version {VERSION}; fit the model again"
         raise ModelError(message)
     if set(about) != KEYS:
-        odd = sorted(set(about) ^ KEYS)[0]
+        odd = min(set(about) ^ KEYS)
         message = f"{path}: the entry {odd!r} is {'missing' if odd in KEYS else 'unknown'}"
         raise ModelError(message)
     return about

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from flowmint.diffusion.autoencoder import Autoencoder, Cells, reconstruction_loss
-from flowmint.diffusion.train import Training, WeightedRows, build, train
+from flowmint.diffusion.train import Training, build, train
 from flowmint.encode.cells import cell_edges
 from flowmint.encode.encoder import Encoder
 from flowmint.generators.base import Generator
@@ -54,9 +54,12 @@ class LatentDiffusion(Generator):
         blocks: Residual blocks of the denoiser.
         steps: Training steps of the denoiser.
         batch_rows: Rows drawn for each training step.
-        learning_rate: Highest learning rate of both trainings.
-        class_power: A class of n rows weighs n^class_power in training.
-        latent_noise: Noise added to latents while the autoencoder trains, as a share of their spread.
+        autoencoder_learning_rate: Highest learning rate of the autoencoder.
+        learning_rate: Highest learning rate of the denoiser.
+        latent_noise: Noise added to latents while the autoencoder trains, in units of their spread.
+        bandwidth: Noise added to latents while the denoiser trains, in units of their spread: it learns
+            a kernel estimate of the latents' density rather than the rows themselves.
+        class_power: A class of n rows weighs n^class_power while the denoiser trains.
         schedule: Noise schedule.
         solver: Solver of the sampler.
         evaluations: How often the denoiser is evaluated for each sample.
@@ -73,69 +76,53 @@ class LatentDiffusion(Generator):
     blocks: int = 2
     steps: int | None = None
     batch_rows: int = 512
+    autoencoder_learning_rate: float = 3e-3
     learning_rate: float = 2e-3
-    class_power: float = 0.5
     latent_noise: float = 0.05
-    encoder_power: float = 1.0
-    ae_power: float = 1.0
-    point_noise: float = 0.0
-    ae_lr: float = 2e-3
-    decay: float = 1e-3
-    temperature: float = 0.0
-    form: str = "normal"
+    bandwidth: float = 0.15
+    class_power: float = 0.5
     schedule: str = "rectified_flow"
     solver: str = "dpm_solver"
     evaluations: int = 15
     device: str = "cpu"
 
     def _fit(self, table: pl.DataFrame, codes: Codes, schema: Schema, classes: int, progress: Progress) -> None:
-        weights = class_weights(codes, self.class_power)
-        self.encoder_ = Encoder.fit(table, schema, weights=class_weights(codes, self.encoder_power))
+        # Encoder and autoencoder see classes as frequent as they are: resolution follows the rows there are,
+        # and only the denoiser, which is told the class, sees rare classes more often.
+        self.encoder_ = Encoder.fit(table, schema)
         columns = len(self.encoder_.modelled)
-        self.sizes_ = self._sizes(Sizes.of(rows=table.height, classes=classes, columns=columns))
+        self.sizes_ = Sizes.of(rows=table.height, classes=classes, columns=columns).but(
+            dimensions=self.latent_dim,
+            cells=self.cells,
+            width=self.width,
+            autoencoder_steps=self.autoencoder_steps,
+            steps=self.steps,
+        )
         if not columns:
             return
         seeds = spawn_seeds(self.seed, 3)
         device = find_device(self.device)
-        draw = torch.from_numpy(weights).to(device)
         self.cells_ = cut(self.encoder_, self.sizes_.cells, device)
         normal = torch.from_numpy(self.encoder_.encode(table, seed=seeds[0])).to(device)
-        self._u = torch.special.ndtr(normal.double())
-        if self.form == "uniform":
-            normal = ((self._u - 0.5) * 12**0.5).float()
-        if self.form == "position":
-            c, pos = self.cells_.locate(self._u)
-            normal = ((pos - 0.5) * self.cells_.is_shared(c) * 12**0.5).float()
-        if self.form == "clip":
-            normal = normal.clamp(-2, 2)
-        self.autoencoder_ = self._fit_autoencoder(normal, torch.from_numpy(class_weights(codes, self.ae_power)), seeds[1], progress)
-        points = self._standardise(normal, draw)
-        self._pn = self.point_noise
-        shape = self._shape(classes)
-        training = Training(self.sizes_.steps, self.batch_rows, self.learning_rate, weight_decay=self.decay)
+        cells, positions = self.cells_.locate(torch.special.ndtr(normal.double()))
+        self.autoencoder_ = self._fit_autoencoder(normal, cells, positions.float(), seeds[1], progress)
+        draw = torch.from_numpy(class_weights(codes, self.class_power)).to(device)
+        training = Training(self.sizes_.steps, self.batch_rows, self.learning_rate)
         with progress.stage("diffusion", total=training.steps, unit="steps") as stage:
             self.denoiser_ = fit_denoiser(
-                points,
+                self._standardise(normal, cells, draw),
                 torch.from_numpy(codes).to(device),
                 draw,
-                shape=shape,
+                shape=self._shape(classes),
                 training=training,
+                bandwidth=self.bandwidth,
                 seed=seeds[2],
                 stage=stage,
-                point_noise=self.point_noise,
             )
-
-    def _sizes(self, sizes: Sizes) -> Sizes:
-        return Sizes(
-            latent_dim=self.latent_dim or sizes.latent_dim,
-            cells=self.cells or sizes.cells,
-            width=self.width or sizes.width,
-            steps=self.steps or sizes.steps,
-        )
 
     def _shape(self, classes: int) -> DenoiserShape:
         return DenoiserShape(
-            dimensions=self.sizes_.latent_dim,
+            dimensions=self.sizes_.dimensions,
             classes=classes,
             width=self.sizes_.width,
             blocks=self.blocks,
@@ -145,39 +132,37 @@ class LatentDiffusion(Generator):
     def _make_autoencoder(self) -> Autoencoder:
         return Autoencoder(
             counts=self.cells_.counts,
-            latent_dim=self.sizes_.latent_dim,
+            latent_dim=self.sizes_.dimensions,
             width=self.autoencoder_width or self.sizes_.width,
         )
 
-    def _fit_autoencoder(self, normal: Tensor, draw: Tensor, seed: int, progress: Progress) -> Autoencoder:
+    def _fit_autoencoder(
+        self, normal: Tensor, cells: Tensor, positions: Tensor, seed: int, progress: Progress
+    ) -> Autoencoder:
         autoencoder = build(self._make_autoencoder, seed=seed, device=normal.device)
         generator = torch.Generator(normal.device).manual_seed(seed)
-        batches = WeightedRows(draw.cumsum(0), generator)
-        cells, positions = self.cells_.locate(self._u)
-        positions = positions.float()
         shared = self.cells_.is_shared(cells)
 
         def loss() -> Tensor:
-            rows = batches.draw(self.batch_rows)
+            rows = torch.randint(len(normal), (self.batch_rows,), generator=generator, device=normal.device)
             latents = autoencoder.encode(normal[rows], cells[rows])
-            spread = latents.detach().std(dim=0)
+            spread = latents.detach().std(dim=0, correction=0)
             noise = torch.randn(latents.shape, generator=generator, device=latents.device)
             decoded = autoencoder.decode(latents + self.latent_noise * spread * noise)
             return reconstruction_loss(*decoded, cells[rows], positions[rows], shared[rows])
 
-        training = Training(self.autoencoder_steps or self.sizes_.steps, self.batch_rows, self.ae_lr)
+        training = Training(self.sizes_.autoencoder_steps, self.batch_rows, self.autoencoder_learning_rate)
         with progress.stage("autoencoder", total=training.steps, unit="steps") as stage:
             train(autoencoder, loss, training=training, stage=stage)
         return autoencoder
 
     @torch.no_grad()
-    def _standardise(self, normal: Tensor, draw: Tensor) -> Tensor:
+    def _standardise(self, normal: Tensor, cells: Tensor, draw: Tensor) -> Tensor:
         """Encode all rows and remember the latents' mean and spread; give latents of unit variance."""
-        cells, _ = self.cells_.locate(self._u)
         latents = self.autoencoder_.encode(normal, cells)
         share = (draw / draw.sum())[:, None].float()
         self.mean_ = (share * latents).sum(dim=0)
-        self.spread_ = ((share * (latents - self.mean_) ** 2).sum(dim=0)).sqrt().clamp(min=1e-6)
+        self.spread_ = (share * (latents - self.mean_) ** 2).sum(dim=0).sqrt().clamp(min=1e-6)
         return (latents - self.mean_) / self.spread_
 
     def _sample(self, rows: int, code: int, seed: int, progress: Progress) -> pl.DataFrame:
@@ -194,14 +179,12 @@ class LatentDiffusion(Generator):
             self.denoiser_,
             rows,
             code=code,
-            dimensions=self.sizes_.latent_dim,
+            dimensions=self.sizes_.dimensions,
             solver=self.solver,
             evaluations=self.evaluations,
             generator=generator,
         )
         logits, positions = self.autoencoder_.decode(points * self.spread_ + self.mean_)
-        if self.temperature:
-            logits = tuple(c - self.temperature * torch.log(torch.empty_like(c).exponential_(generator=generator)) for c in logits)
         cells = torch.stack([column.argmax(dim=1) for column in logits], dim=1)
         return self.encoder_.decode_uniform(self.cells_.place(cells, positions.double()).cpu().numpy())
 

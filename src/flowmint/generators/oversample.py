@@ -76,11 +76,13 @@ class Oversampler(Generator):
         own = matrix[self.codes_ == code]
         rng = np.random.default_rng(seed)
         if len(own) == 1 or self.method == "random":
-            return own[rng.integers(len(own), size=rows)]
+            copies: Matrix = own[rng.integers(len(own), size=rows)]
+            return copies
         minted = self._resample(self.method, matrix, code, rows, rng)
         if len(minted) < rows:
             minted = np.concatenate([minted, self._resample("smote", matrix, code, rows - len(minted), rng)])
-        return minted[rng.permutation(len(minted))[:rows]]
+        shuffled: Matrix = minted[rng.permutation(len(minted))[:rows]]
+        return shuffled
 
     def _resample(self, method: Method, matrix: Matrix, code: int, rows: int, rng: np.random.Generator) -> Matrix:
         """Let imbalanced-learn mint about ``rows`` rows of a class; none where the method finds no place."""

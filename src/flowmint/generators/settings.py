@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from flowmint.errors import SettingError
 
 if TYPE_CHECKING:
@@ -26,7 +28,9 @@ WHOLE: dict[str, tuple[int, int]] = {
 """Whole-number settings: lowest and highest value."""
 
 DECIMAL: dict[str, tuple[float, float]] = {
+    "autoencoder_learning_rate": (1e-8, 1.0),
     "learning_rate": (1e-8, 1.0),
+    "bandwidth": (0.0, 10.0),
     "class_power": (0.0, 1.0),
     "latent_noise": (0.0, 10.0),
 }
@@ -38,6 +42,11 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "schedule": ("rectified_flow", "variance_exploding"),
 }
 """Settings that are one of a few words."""
+
+
+def is_whole(value: Any) -> bool:  # noqa: ANN401
+    """Tell whether a value is a whole number; True and False are none."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def check_settings(generator: Generator) -> None:
@@ -62,7 +71,7 @@ def _check(name: str, value: Any) -> None:  # noqa: ANN401
             raise SettingError(message)
     elif name in WHOLE:
         low, high = WHOLE[name]
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        if not is_whole(value) or not low <= value <= high:
             message = f"{name} is {value!r}; give a whole number from {low} to {high}"
             raise SettingError(message)
     elif name in DECIMAL:

@@ -2,16 +2,20 @@
 
 The rule, with r rows, c classes and k columns that vary:
 
-* latent size: 4/5 of the columns, from 4 to 64;
-* cells: √r, from 32 to 128;
+* dimensions of a latent: k, from 4 to 64 (fewer lose the dependence between columns, see docs/method.md);
+* cells: √r, from 32 to 64 up to 5,000 rows and to at most 128 above;
 * width: 192 up to 5,000 rows, then growing with r^(1/4), to at most 512, in steps of 64;
-* steps of either training: 1,500 up to 5,000 rows and 2 classes, growing with r^(1/4) and with
-  c^(1/4), to at most 12,000.
+* steps: 900 for the autoencoder and 700 for the denoiser up to 5,000 rows and 2 classes, growing with
+  r^(1/3) and with c^(1/4), to at most 12,000.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
+
+USUAL_ROWS = 5_000
+"""Up to so many rows nothing grows."""
 
 
 @dataclass(frozen=True)
@@ -19,19 +23,21 @@ class Sizes:
     """Sizes that follow the data.
 
     Attributes:
-        latent_dim: Dimensions of a latent.
+        dimensions: Dimensions of the points that are diffused.
         cells: Cells of equal share for each column.
         width: Units of the denoiser's residual stream and the autoencoder's hidden layers.
-        steps: Training steps.
+        autoencoder_steps: Training steps of the autoencoder.
+        steps: Training steps of the denoiser.
     """
 
-    latent_dim: int
+    dimensions: int
     cells: int
     width: int
+    autoencoder_steps: int
     steps: int
 
     @classmethod
-    def of(cls, *, rows: int, classes: int, columns: int) -> Sizes:
+    def of(cls, *, rows: int, classes: int, columns: int) -> Self:
         """Apply the rule.
 
         Args:
@@ -42,11 +48,16 @@ class Sizes:
         Returns:
             The sizes.
         """
-        growth = max(rows / 5_000, 1.0) ** 0.25
-        variety = max(classes / 2, 1.0) ** 0.25
+        surplus = max(rows / USUAL_ROWS, 1.0)
+        longer = surplus ** (1 / 3) * max(classes / 2, 1.0) ** 0.25
         return cls(
-            latent_dim=min(max(round(columns * 4 / 5), 4), 64),
-            cells=min(max(round(rows**0.5), 32), 128),
-            width=min(round(192 * growth / 64) * 64, 512),
-            steps=min(round(1_500 * growth * variety), 12_000),
+            dimensions=min(max(columns, 4), 64),
+            cells=min(max(round(rows**0.5), 32), round(64 * surplus**0.5), 128),
+            width=min(round(3 * surplus**0.25) * 64, 512),
+            autoencoder_steps=min(round(900 * longer), 12_000),
+            steps=min(round(700 * longer), 12_000),
         )
+
+    def but(self, **given: int | None) -> Self:
+        """Replace sizes by those that settings give; None leaves what the rule gave."""
+        return replace(self, **{name: value for name, value in given.items() if value is not None})

@@ -57,11 +57,11 @@ _ROUTED = 0.3
 
 _CAPTURES = {
     "Benign": _Capture(10, 170.0),
-    "DDoS-ICMP_Fragmentation": _Capture(
-        100, 6000.0, (Sender(ICMP, ((1514, 1.0),), every=170.0, ttl=64, fragments=5),)
-    ),
+    "DDoS-ICMP_Fragmentation": _Capture(100, 6000.0, (Sender(ICMP, ((1514, 1.0),), every=170.0, ttl=64, fragments=5),)),
     "Mirai-greip_flood": _Capture(100, 5000.0, (Sender(GRE, ((578, 0.6), (592, 0.4)), every=200.0, ttl=64),)),
-    "MITM-ArpSpoofing": _Capture(10, 280.0, (Sender(ARP, ((42, 0.3), (60, 0.7)), every=250_000.0, ttl=0),), relayed=0.8),
+    "MITM-ArpSpoofing": _Capture(
+        10, 280.0, (Sender(ARP, ((42, 0.3), (60, 0.7)), every=250_000.0, ttl=0),), relayed=0.8
+    ),
 }
 
 CLASSES = tuple(_CAPTURES)

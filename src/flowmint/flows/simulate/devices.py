@@ -89,7 +89,8 @@ PROFILES = (
     Profile("NTP", UDP, 123, devices=8, every=20, packets=2, spread=0.1, gap=20000, up=((48, 1.0),), down=((48, 1.0),)),
     Profile(
         "page of a hub over HTTP", TCP, 80, devices=4, every=5, packets=9, spread=0.7, gap=2500,
-        up=((210, 0.7), (420, 0.3)), down=((180, 0.4), (640, 0.3), (1448, 0.3)), acknowledged=0.4, opens=0.6, local=True,
+        up=((210, 0.7), (420, 0.3)), down=((180, 0.4), (640, 0.3), (1448, 0.3)), acknowledged=0.4, opens=0.6,
+        local=True,
     ),
     Profile(
         "discovery over SSDP", UDP, 1900, devices=8, every=12, packets=3, spread=0.5, gap=900,
@@ -109,7 +110,9 @@ PROFILES = (
         up=((300, 1.0),), down=((300, 0.6), (548, 0.4)), local=True,
     ),
     Profile("ping", ICMP, devices=4, every=15, packets=2, spread=0.4, gap=3000, up=((64, 1.0),), down=((64, 1.0),)),
-    Profile("groups over IGMP", IGMP, devices=6, every=60, packets=1, spread=0.2, up=((12, 1.0),), uplink=1.0, local=True),
+    Profile(
+        "groups over IGMP", IGMP, devices=6, every=60, packets=1, spread=0.2, up=((12, 1.0),), uplink=1.0, local=True,
+    ),
 )  # fmt: skip
 
 

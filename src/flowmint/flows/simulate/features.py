@@ -99,4 +99,5 @@ def _pace(time: NDArray[np.int64], since: NDArray[np.int64]) -> dict[str, NDArra
 def _most_frequent(protocol: NDArray[np.int64]) -> NDArray[np.int64]:
     """Tell each window's most frequent protocol number, the smallest of equals."""
     counts = (protocol[:, :, None] == _PROTOCOLS).sum(axis=1)
-    return _PROTOCOLS[counts.argmax(axis=1)]
+    most: NDArray[np.int64] = _PROTOCOLS[counts.argmax(axis=1)]
+    return most

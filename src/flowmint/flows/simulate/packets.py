@@ -51,6 +51,7 @@ class Packets:
     device: NDArray[np.int64]
 
     def __len__(self) -> int:
+        """Count the packets."""
         return len(self.time)
 
     def take(self, where: NDArray[np.int64] | NDArray[np.bool_] | slice) -> Packets:
@@ -125,7 +126,8 @@ def _packets_of(
         time=time,
         size=frame_size(payload + header, arp=profile.protocol == ARP, padded=upward),
         protocol=np.full_like(time, profile.protocol),
-        ttl=np.where(upward, devices.ttl[exchanges.owner], devices.peer_ttl[exchanges.owner]) * (profile.protocol != ARP),
+        ttl=np.where(upward, devices.ttl[exchanges.owner], devices.peer_ttl[exchanges.owner])
+        * (profile.protocol != ARP),
         # a full segment within a burst carries no PSH: only its last one does
         flags=np.where((payload >= 1400) & (random.random(len(time)) < 0.7), flags & ~PSH, flags),
         header=header,
@@ -271,8 +273,8 @@ def send(sender: Sender, *, seconds: float, random: np.random.Generator) -> Pack
     """
     count = int(random.poisson(seconds * _SECOND / sender.every))
     slowness = np.repeat(random.lognormal(0.0, 0.6, count // 200 + 1), 200)[:count]
-    time = np.cumsum(random.exponential(1.0, count) * slowness)
-    time = np.rint(time * (seconds * _SECOND / max(time[-1], 1.0) if count else 0.0)).astype(np.int64)
+    waited = np.cumsum(random.exponential(1.0, count) * slowness)
+    time = np.rint(waited * (seconds * _SECOND / max(waited[-1], 1.0) if count else 0.0)).astype(np.int64)
     place = np.arange(count) % sender.fragments
     size = _draw(sender.sizes, count, random)
     last = (sender.fragments > 1) & (place == sender.fragments - 1)
