@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# tests run beside each other on few cores, and torch's threads would wait for one another
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).parents[1]
 
 

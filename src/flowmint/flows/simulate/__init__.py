@@ -5,11 +5,13 @@ to live; connections that open and close; bursts and long pauses; and per class
 
 - `Benign`: the devices alone. Some of them stand behind the network's router, whose two sides are both captured.
 - `MITM-ArpSpoofing`: the same devices, most of whose packets an attacker relays, so that they pass twice, the second
-  time later and with one less to live; some get lost and are sent again; forged ARP replies keep the attacker between.
+  time later and with another time to live (TCP through a proxy on the attacker's laptop); some get lost and are sent
+  again; forged ARP replies and ICMP redirects, a few a second, keep the attacker between.
 - `DDoS-ICMP_Fragmentation`: the same devices beneath a flood of ICMP messages in fragments.
 - `Mirai-greip_flood`: the same devices beneath a flood of IP packets in GRE.
 
-A capture is one stream of packets, cut into consecutive windows: of 100 packets for floods, of 10 for the others. The
+A capture is one stream of packets, cut into consecutive windows: of 100 packets for floods, of 10 for the others. A
+class of few rows is drawn from a capture of many windows: rare rows are not neighbours in time. The
 features are computed from the packets, so every rule that binds real rows binds these.
 
 What is not modelled: contents, addresses, congestion control, the time of day, how devices react to an attack,
@@ -41,6 +43,10 @@ LABEL = "Label"
 """Column that holds a row's class."""
 
 
+SHORTEST = 2000
+"""Fewest windows of a capture; where fewer rows are asked for, they are drawn from these."""
+
+
 @dataclass(frozen=True)
 class _Capture:
     """One class's capture: its window, how fast packets come, and what the attacker does."""
@@ -52,15 +58,21 @@ class _Capture:
 
 
 _ROUTER = Relay(delay=500.0, delay_spread=0.8, share=0.9, lost=0.003, resent_after=200_000.0)
-_ATTACKER = Relay(delay=900.0, delay_spread=0.9, share=0.9, lost=0.03, resent_after=200_000.0)
-_ROUTED = 0.3
+_ATTACKER = Relay(delay=900.0, delay_spread=0.9, share=0.9, lost=0.05, resent_after=200_000.0, proxy_ttl=128)
+_ROUTED = 0.1
 
 _CAPTURES = {
     "Benign": _Capture(10, 170.0),
     "DDoS-ICMP_Fragmentation": _Capture(100, 6000.0, (Sender(ICMP, ((1514, 1.0),), every=170.0, ttl=64, fragments=5),)),
     "Mirai-greip_flood": _Capture(100, 5000.0, (Sender(GRE, ((578, 0.6), (592, 0.4)), every=200.0, ttl=64),)),
     "MITM-ArpSpoofing": _Capture(
-        10, 280.0, (Sender(ARP, ((42, 0.3), (60, 0.7)), every=250_000.0, ttl=0),), relayed=0.8
+        10,
+        280.0,
+        (
+            Sender(ARP, ((42, 0.3), (60, 0.7)), every=120_000.0, ttl=0),
+            Sender(ICMP, ((70, 0.4), (82, 0.3), (590, 0.3)), every=60_000.0, ttl=128),
+        ),
+        relayed=0.95,
     ),
 }
 
@@ -102,7 +114,8 @@ def _check(rows_per_class: Mapping[str, int], seed: int) -> None:
 def _rows_of(name: str, rows: int, seed: int) -> pl.DataFrame:
     capture = _CAPTURES[name]
     random = np.random.default_rng([seed, CLASSES.index(name)])
-    needed = rows * capture.number + 1
+    windows = max(rows, SHORTEST)
+    needed = windows * capture.number + 1
     seconds = 1.5 * needed / capture.packets_per_second + 5.0
     packets = _capture(capture, seconds=seconds, random=random)
     while len(packets) < needed:
@@ -111,6 +124,7 @@ def _rows_of(name: str, rows: int, seed: int) -> pl.DataFrame:
     # exchanges under way when a capture begins are not simulated: its middle is as busy as any other
     start = (len(packets) - needed) // 2
     table = features_of(packets.take(slice(start, start + needed)), number=capture.number)
+    table = table[np.sort(random.permutation(windows)[:rows])]
     return table.with_columns(pl.lit(name).alias(LABEL))
 
 

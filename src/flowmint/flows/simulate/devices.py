@@ -139,8 +139,8 @@ class Devices:
     routed: NDArray[np.bool_]
 
 
-_LOCAL_TTL = (np.array([64, 255, 128]), np.array([0.72, 0.18, 0.10]))
-_REMOTE_TTL = (np.array([44, 49, 51, 52, 113, 117, 236, 242]), np.array([0.1, 0.2, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1]))
+_LOCAL_TTL = (np.array([64, 255, 128]), np.array([0.86, 0.10, 0.04]))
+_REMOTE_TTL = (np.array([52, 117, 236]), np.array([0.6, 0.3, 0.1]))
 _INVENTORY = 20230519
 """The network's devices are the same whatever the seed: a seed is another day, not another building."""
 
