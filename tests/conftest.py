@@ -6,9 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # tests run beside each other on few cores, and torch's threads would wait for one another
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# how long an example takes depends on the machine, which is no property of the code
+settings.register_profile("flowmint", deadline=None)
+settings.load_profile("flowmint")
 
 ROOT = Path(__file__).parents[1]
 

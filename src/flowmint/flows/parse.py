@@ -112,7 +112,7 @@ class ColumnReader:
 
     def _check_size(self, bare: pl.Series, decimals: pl.Series, lines: range | Positions, file: str) -> None:
         """Refuse numbers that a double cannot hold: too large, or whole and of too many digits."""
-        digits = bare.str.contains(r"^[+-]?\d+$") & (decimals.abs() > MOST_EXACT)
+        digits = bare.str.contains(r"^[+-]?\d+$") & (decimals.abs() >= MOST_EXACT)
         large = decimals.is_infinite() & ~bare.str.to_lowercase().str.contains("inf", literal=True)
         wrong = (digits | large).fill_null(value=False)
         if wrong.any():
@@ -164,7 +164,7 @@ class ColumnReader:
         if len(dtypes) == 1:
             return self._join(dtypes.pop())
         for part in present:
-            if part.dtype.is_integer() and part.len() and part.cast(pl.Float64).abs().max() > MOST_EXACT:  # type: ignore[operator]
+            if part.dtype.is_integer() and part.len() and part.cast(pl.Float64).abs().max() >= MOST_EXACT:  # type: ignore[operator]
                 raise ReadError(
                     f"{file}: column {self.name!r} has whole numbers of more than 16 digits beside decimals or "
                     f"negative numbers, and no number type holds both; take it for names (--categorical {self.name!r}) "
@@ -212,10 +212,7 @@ def parse_pieces(
     """
     readers = {n: ColumnReader(n, text=n in text, label=n == label) for n in names if n not in drop}
     for piece in pieces:
-        cells = pl.read_csv(
-            io.BytesIO(piece.text), has_header=False, separator=delimiter, schema=dict.fromkeys(names, pl.String)
-        )
-        cells = cells if piece.kept.all() else cells.filter(pl.Series(piece.kept))
+        cells = _cells(piece, names, delimiter)
         for name, reader in readers.items():
             reader.add(cells[name], piece.lines, file)
     columns: list[pl.Series] = []
@@ -228,3 +225,12 @@ def parse_pieces(
     if again:
         raise TextNeededError(again)
     return pl.DataFrame(columns)
+
+
+def _cells(piece: Piece, names: Sequence[str], delimiter: str) -> pl.DataFrame:
+    """Part lines into cells of text [kept lines, columns]."""
+    # Polars would leave empty lines at the beginning out, but not those further on: a first line holds them back
+    first = delimiter.join("x" * len(names)).encode() + b"\n"
+    text = io.BytesIO(first + piece.text)
+    cells = pl.read_csv(text, has_header=False, separator=delimiter, schema=dict.fromkeys(names, pl.String))[1:]
+    return cells if piece.kept.all() else cells.filter(pl.Series(piece.kept))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import zlib
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -257,7 +258,7 @@ def _chunks(file: Path, stage: Stage) -> Iterator[Iterator[bytes]]:
                     yield chunk
                     stage.advance(raw.tell() - done)
                     done = raw.tell()
-            except (EOFError, gzip.BadGzipFile, pa.ArrowException, OSError) as error:
+            except (EOFError, zlib.error, pa.ArrowException, OSError) as error:
                 raise ReadError(f"{file} cannot be decompressed ({error}); is it cut short?") from error
 
         yield read()
@@ -296,7 +297,7 @@ def _check_exact(table: pl.DataFrame, wide: dict[str, pl.DataType], file: Path) 
     for name, dtype in table.schema.items():
         if dtype.is_integer() and wide[name].is_float():
             limit = 2**53 if wide[name] == pl.Float64 else 2**24
-            if (cast("int | None", table[name].cast(pl.Float64).abs().max()) or 0) > limit:
+            if (cast("int | None", table[name].cast(pl.Float64).abs().max()) or 0) >= limit:
                 raise ReadError(
                     f"{file}: column {name!r} has whole numbers of too many digits for the decimals that other "
                     f"files have there; take it for names (--categorical {name!r}) or leave it out (--drop {name!r})"

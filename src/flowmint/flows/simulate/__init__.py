@@ -3,16 +3,16 @@
 What is modelled: packets of some hundred devices, each of a profile, with its own pace, payload, TCP options and time
 to live; connections that open and close; bursts and long pauses; and per class
 
-- `Benign`: the devices alone. Some of them stand behind the network's router, whose two sides are both captured.
-- `MITM-ArpSpoofing`: the same devices, most of whose packets an attacker relays, so that they pass twice, the second
-  time later and with another time to live (TCP through a proxy on the attacker's laptop); some get lost and are sent
-  again; forged ARP replies and ICMP redirects, a few a second, keep the attacker between.
+- `Benign`: the devices alone.
+- `MITM-ArpSpoofing`: the same devices, whose packets an attacker relays, so that they pass twice, the second time
+  later and with another time to live (TCP through a proxy on the attacker's laptop); some get lost and are sent again;
+  forged ARP replies and ICMP redirects, some dozens a second, keep the attacker between.
 - `DDoS-ICMP_Fragmentation`: the same devices beneath a flood of ICMP messages in fragments.
 - `Mirai-greip_flood`: the same devices beneath a flood of IP packets in GRE.
 
 A capture is one stream of packets, cut into consecutive windows: of 100 packets for floods, of 10 for the others. A
-class of few rows is drawn from a capture of many windows: rare rows are not neighbours in time. The
-features are computed from the packets, so every rule that binds real rows binds these.
+class of few rows is drawn from a capture of many windows, so that they are no neighbours in time. The features are
+computed from the packets, so every rule that binds real rows binds these.
 
 What is not modelled: contents, addresses, congestion control, the time of day, how devices react to an attack,
 attackers who adapt, and all the oddities of a real network. A detector's score on these rows says whether a generator
@@ -42,7 +42,6 @@ __all__ = ["CLASSES", "FEATURES", "LABEL", "simulate"]
 LABEL = "Label"
 """Column that holds a row's class."""
 
-
 SHORTEST = 2000
 """Fewest windows of a capture; where fewer rows are asked for, they are drawn from these."""
 
@@ -54,12 +53,10 @@ class _Capture:
     number: int
     packets_per_second: float
     senders: tuple[Sender, ...] = ()
-    relayed: float = 0.0
+    relayed: bool = False
 
 
-_ROUTER = Relay(delay=500.0, delay_spread=0.8, share=0.9, lost=0.003, resent_after=200_000.0)
-_ATTACKER = Relay(delay=900.0, delay_spread=0.9, share=0.9, lost=0.05, resent_after=200_000.0, proxy_ttl=128)
-_ROUTED = 0.1
+_ATTACKER = Relay(delay=900.0, delay_spread=0.9, share=0.98, lost=0.05, resent_after=200_000.0, proxy_ttl=128)
 
 _CAPTURES = {
     "Benign": _Capture(10, 170.0),
@@ -69,10 +66,10 @@ _CAPTURES = {
         10,
         280.0,
         (
-            Sender(ARP, ((42, 0.3), (60, 0.7)), every=120_000.0, ttl=0),
-            Sender(ICMP, ((70, 0.4), (82, 0.3), (590, 0.3)), every=60_000.0, ttl=128),
+            Sender(ARP, ((42, 0.3), (60, 0.7)), every=60_000.0, ttl=0),
+            Sender(ICMP, ((70, 0.4), (82, 0.3), (590, 0.3)), every=30_000.0, ttl=128),
         ),
-        relayed=0.95,
+        relayed=True,
     ),
 }
 
@@ -130,9 +127,8 @@ def _rows_of(name: str, rows: int, seed: int) -> pl.DataFrame:
 
 def _capture(capture: _Capture, *, seconds: float, random: np.random.Generator) -> Packets:
     """Record the network for a while, with what the attacker does."""
-    devices = draw_devices(random, routed=_ROUTED)
+    devices = draw_devices(random)
     packets = talk(devices, seconds=seconds, random=random)
-    packets = relay(packets, devices.routed[packets.device], _ROUTER, random=random)
-    victims = random.random(len(devices.profile)) < capture.relayed
-    packets = relay(packets, victims[packets.device], _ATTACKER, random=random)
+    if capture.relayed:
+        packets = relay(packets, _ATTACKER, random=random)
     return merge([packets, *(send(sender, seconds=seconds, random=random) for sender in capture.senders)])

@@ -127,7 +127,6 @@ class Devices:
         peer_ttl: Time to live of the packets that it receives.
         options: Bytes of TCP options in its packets once a connection stands.
         payload: Factor of its payloads, for no two models are the same.
-        routed: Whether the capture sees its packets on both sides of the network's router.
     """
 
     profile: NDArray[np.int64]
@@ -136,7 +135,6 @@ class Devices:
     peer_ttl: NDArray[np.int64]
     options: NDArray[np.int64]
     payload: NDArray[np.float64]
-    routed: NDArray[np.bool_]
 
 
 _LOCAL_TTL = (np.array([64, 255, 128]), np.array([0.86, 0.10, 0.04]))
@@ -145,12 +143,11 @@ _INVENTORY = 20230519
 """The network's devices are the same whatever the seed: a seed is another day, not another building."""
 
 
-def draw_devices(random: np.random.Generator, *, routed: float) -> Devices:
+def draw_devices(random: np.random.Generator) -> Devices:
     """Draw the network of one capture: the same devices, each more or less busy than the other day.
 
     Args:
         random: Source of the day's activity.
-        routed: Share of devices whose packets are seen on both sides of the network's router.
 
     Returns:
         The devices.
@@ -169,5 +166,4 @@ def draw_devices(random: np.random.Generator, *, routed: float) -> Devices:
         peer_ttl=np.where(local, 64, far),
         options=model.choice(np.array([0, 12]), count, p=np.array([0.3, 0.7])),
         payload=model.lognormal(0.0, 0.25, count),
-        routed=model.random(count) < routed,
     )

@@ -206,8 +206,8 @@ class Relay:
         share: Share of packets of which both sightings are captured.
         lost: Share of packets that get lost on the way and are sent again.
         resent_after: Mean microseconds until they are.
-        proxy_ttl: Time to live of TCP packets that come out of a proxy, which ends connections and opens its own;
-            None where packets are forwarded as they are, with one less to live.
+        proxy_ttl: Time to live of TCP packets, which come out of a proxy that ends connections and opens its own;
+            others are forwarded with one less to live.
     """
 
     delay: float
@@ -215,28 +215,27 @@ class Relay:
     share: float
     lost: float
     resent_after: float
-    proxy_ttl: int | None = None
+    proxy_ttl: int
 
 
-def relay(packets: Packets, passing: NDArray[np.bool_], way: Relay, *, random: np.random.Generator) -> Packets:
-    """Show packets a second time, as a router or an attacker passes them on: later, and not quite the same.
+def relay(packets: Packets, way: Relay, *, random: np.random.Generator) -> Packets:
+    """Show packets a second time, as an attacker passes them on: later, and not quite the same.
 
     Args:
         packets: What the devices send.
-        passing: Which packets are forwarded.
         way: How.
         random: Source of randomness.
 
     Returns:
         The packets, with their copies and those sent again.
     """
-    passing = passing & (packets.protocol != ARP)
+    passing = packets.protocol != ARP
     first = packets.take(passing & (random.random(len(packets)) < way.share))
     delay = way.delay * random.lognormal(0.0, way.delay_spread, len(first))
     copy = replace(
         first,
         time=first.time + 1 + np.rint(delay).astype(np.int64),
-        ttl=first.ttl - 1 if way.proxy_ttl is None else np.where(first.protocol == TCP, way.proxy_ttl, first.ttl - 1),
+        ttl=np.where(first.protocol == TCP, way.proxy_ttl, first.ttl - 1),
         size=np.maximum(first.size, _PADDED),
     )
     lost = packets.take(passing & (packets.protocol == TCP) & (random.random(len(packets)) < way.lost))
