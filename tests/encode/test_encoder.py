@@ -45,13 +45,13 @@ def assert_comes_back(table: pl.DataFrame) -> None:
 
 
 @st.composite
-def columns(draw):
+def any_column(draw):
     dtype = draw(st.sampled_from(list(VALUES)))
     values = draw(st.lists(st.none() | VALUES[dtype], min_size=1, max_size=30))
     return pl.Series("x", values, dtype=dtype, strict=True)
 
 
-@given(columns())
+@given(any_column())
 def test_any_column_comes_back_exactly(column):
     table = column.to_frame()
     try:
@@ -61,7 +61,7 @@ def test_any_column_comes_back_exactly(column):
     assert_comes_back(table)
 
 
-@given(columns(), st.integers(0, 10))
+@given(any_column(), st.integers(0, 10))
 @settings(max_examples=30)
 def test_encoded_columns_are_finite(column, seed):
     table = column.to_frame()
@@ -168,15 +168,15 @@ def test_a_number_that_was_not_seen_counts_as_the_nearest():
     assert encoder.states(pl.DataFrame({"a": [-5.0, 2.0, 9.0, 99.0]}))[:, 0].tolist() == [0, 0, 1, 1]
 
 
-@given(columns())
+@given(any_column())
 def test_the_state_rebuilds_the_encoder(column):
     table = column.to_frame()
     try:
         encoder = fit(table)
     except TableError:
         return
-    arrays, categories = encoder.to_state()
-    again = Encoder.from_state(encoder.schema, arrays, categories)
+    arrays, columns = encoder.to_state()
+    again = Encoder.from_state(encoder.schema, arrays, columns)
     assert (again.encode(table, seed=0) == encoder.encode(table, seed=0)).all()
 
 
@@ -185,16 +185,16 @@ DAMAGES = {
     "too few edges": lambda arrays, _: arrays.update({"encoder/0/edges": np.array([0.0])}),
     "falling values": lambda arrays, _: arrays.update({"encoder/0/values": np.array([2, 1])}),
     "values of another kind": lambda arrays, _: arrays.update({"encoder/0/values": np.array([1.0, 2.0])}),
-    "too few columns": lambda _, categories: categories.pop(),
-    "a category that is no text": lambda _, categories: categories[1].__setitem__(0, 7),
-    "a category twice": lambda _, categories: categories.__setitem__(1, ["x", "x"]),
+    "too few columns": lambda _, columns: columns.pop(),
+    "a category that is no text": lambda _, columns: columns[1]["categories"].__setitem__(0, 7),
+    "a category twice": lambda _, columns: columns[1].update(categories=["x", "x"]),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
 def test_a_damaged_state_is_refused(damage):
     encoder = fit(pl.DataFrame({"a": [1, 2], "c": ["x", "y"]}))
-    arrays, categories = encoder.to_state()
-    damage(arrays, categories)
+    arrays, columns = encoder.to_state()
+    damage(arrays, columns)
     with pytest.raises(ModelError):
-        Encoder.from_state(encoder.schema, arrays, categories)
+        Encoder.from_state(encoder.schema, arrays, columns)

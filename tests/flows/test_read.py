@@ -285,7 +285,7 @@ def test_a_misspelt_file_gets_the_nearest_name(tmp_path):
 def test_a_column_of_lists_is_refused_by_name(tmp_path):
     path = tmp_path / "table.parquet"
     pl.DataFrame({"a": [[1, 2]]}).write_parquet(path)
-    with pytest.raises(ReadError, match="'a'.*--drop 'a'"):
+    with pytest.raises(ReadError, match=r"'a'.*--drop 'a'"):
         read_table(path)
 
 

@@ -71,9 +71,14 @@ def test_a_file_that_exists_is_replaced(tmp_path):
 def test_what_fails_midway_leaves_the_old_file(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("old")
-    with pytest.raises(KeyboardInterrupt), whole_file(path) as partial:
-        partial.write_text("new")
-        raise KeyboardInterrupt
+
+    def stop() -> None:
+        with whole_file(path) as partial:
+            partial.write_text("new")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stop()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -60,7 +60,7 @@ def heun(denoise: Denoise, x: Tensor, grid: Tensor, schedule: Schedule) -> Tenso
 
     Arguments and result are those of `euler`; the last step is of first order.
     """
-    for t, s in itertools.pairwise(grid):
+    for t, s in itertools.pairwise(grid[:-1]):
         here = denoise(x, t[None])
         there = denoise(step(x, here, t, s, schedule), s[None])
         x = step(x, (here + there) / 2, t, s, schedule)

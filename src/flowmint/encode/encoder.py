@@ -132,30 +132,32 @@ class Encoder:
             columns.append(support.take(codes))
         return pl.DataFrame(columns)
 
-    def to_state(self) -> tuple[dict[str, npt.NDArray[Any]], list[list[str] | None]]:
-        """Give what was learnt: arrays by name, and for each column its categories or None."""
+    def to_state(self) -> tuple[dict[str, npt.NDArray[Any]], list[dict[str, Any]]]:
+        """Give what was learnt: arrays by name, and what JSON can hold of each column."""
         arrays: dict[str, npt.NDArray[Any]] = {}
-        categories: list[list[str] | None] = []
+        columns: list[dict[str, Any]] = []
         for index, support in enumerate(self.supports):
             arrays[f"encoder/{index}/edges"] = support.edges
             if not support.is_categorical:
                 arrays[f"encoder/{index}/values"] = support.values
-            categories.append(support.values.tolist() if support.is_categorical else None)
-        return arrays, categories
+            categories = support.values.tolist() if support.is_categorical else None
+            columns.append({"has_empty": support.has_empty, "categories": categories})
+        return arrays, columns
 
     @classmethod
-    def from_state(cls, schema: Schema, arrays: Mapping[str, npt.NDArray[Any]], categories: Any) -> Encoder:  # noqa: ANN401
+    def from_state(cls, schema: Schema, arrays: Mapping[str, npt.NDArray[Any]], columns: Any) -> Encoder:  # noqa: ANN401
         """Rebuild an encoder from `to_state`'s answer.
 
         Raises:
-            ModelError: The arrays or categories are not such an answer.
+            ModelError: They are not such an answer.
         """
-        if not isinstance(categories, list) or len(categories) != len(schema.columns):
-            message = "the model's categories do not fit its columns"
+        if not isinstance(columns, list) or len(columns) != len(schema.columns):
+            message = "what was learnt does not fit the model's columns"
             raise ModelError(message)
         supports = []
-        for index, (column, names) in enumerate(zip(schema.columns, categories, strict=True)):
+        for index, (column, learnt) in enumerate(zip(schema.columns, columns, strict=True)):
+            names = learnt["categories"]
             edges = arrays[f"encoder/{index}/edges"]
             values = arrays[f"encoder/{index}/values"] if names is None else np.array(names, dtype=object)
-            supports.append(Support.restore(column, values, edges))
+            supports.append(Support.restore(column, values, edges, has_empty=learnt["has_empty"]))
         return cls(schema=schema, supports=tuple(supports))

@@ -79,13 +79,14 @@ class Support:
         return cls(column=column, values=values, has_empty=not present.all(), edges=edges)
 
     @classmethod
-    def restore(cls, column: Column, values: Values, edges: npt.NDArray[np.float64]) -> Support:
+    def restore(cls, column: Column, values: Values, edges: npt.NDArray[np.float64], *, has_empty: object) -> Support:
         """Rebuild a support that was saved.
 
         Args:
             column: What the column is.
             values: Its distinct values.
             edges: Bounds of their intervals, one more than there are states.
+            has_empty: Whether empty cells occur.
 
         Returns:
             The support.
@@ -94,7 +95,12 @@ class Support:
             ModelError: The arrays cannot be a support of this column.
         """
         kinds = {"categorical": "O", "numeric": "f", "integer": "iu", "boolean": "iu"}
-        shaped = values.ndim == 1 and edges.ndim == 1 and len(edges) - len(values) in {1, 2} and len(edges) > 1
+        shaped = (
+            isinstance(has_empty, bool)
+            and values.ndim == 1
+            and edges.ndim == 1
+            and len(edges) == len(values) + has_empty + 1 > 1
+        )
         fits = shaped and values.dtype.kind in kinds[column.kind] and edges.dtype == np.float64
         rising = fits and edges[0] == 0 and edges[-1] == 1 and bool((np.diff(edges) >= 0).all())
         if column.kind == "categorical":
@@ -105,7 +111,7 @@ class Support:
         if not sound:
             message = f"the model's values of column {column.name!r} are damaged"
             raise ModelError(message)
-        return cls(column=column, values=values, has_empty=len(edges) - len(values) == 2, edges=edges)
+        return cls(column=column, values=values, has_empty=bool(has_empty), edges=edges)
 
     def codes(self, series: pl.Series) -> Codes:
         """Number the states of a column's values.

@@ -19,6 +19,8 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import QuantileTransformer, StandardScaler
 
+from flowmint.flows.schema import kind_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -114,7 +116,7 @@ def to_matrices(train: pl.DataFrame, test: pl.DataFrame) -> tuple[Matrix, Matrix
     train_parts, test_parts = [], []
     for name in train.columns:
         column = train[name]
-        spread = _categories if column.dtype in {pl.String, pl.Categorical, pl.Enum} else _numbers
+        spread = _categories if kind_of(column.dtype) == "categorical" else _numbers
         pair = spread(column, test[name])
         train_parts.append(pair[0])
         test_parts.append(pair[1])

@@ -13,6 +13,7 @@ from scipy.special import ndtr
 
 from flowmint.diffusion.train import Training
 from flowmint.encode.encoder import Encoder
+from flowmint.errors import ModelError
 from flowmint.generators.base import Generator
 from flowmint.generators.denoising import (
     DenoiserShape,
@@ -22,6 +23,7 @@ from flowmint.generators.denoising import (
     find_device,
     fit_denoiser,
     module_arrays,
+    restore_array,
     restore_module,
     spawn_seeds,
 )
@@ -70,7 +72,7 @@ class DataDiffusion(Generator):
     steps: int | None = None
     batch_rows: int = 512
     learning_rate: float = 2e-3
-    bandwidth: float = 0.0
+    bandwidth: float = 0.15
     class_power: float = 0.5
     schedule: str = "rectified_flow"
     solver: str = "dpm_solver"
@@ -82,7 +84,7 @@ class DataDiffusion(Generator):
         self.encoder_ = Encoder.fit(table, schema)
         columns = len(self.encoder_.modelled)
         self.sizes_ = Sizes.of(rows=table.height, classes=classes, columns=columns).but(
-            dimensions=sum(width(support) for support in self.encoder_.modelled),
+            dimensions=max(sum(map(width, self.encoder_.modelled)), 1),
             width=self.width,
             steps=self.steps,
         )
@@ -161,21 +163,26 @@ class DataDiffusion(Generator):
         return pl.concat(parts)
 
     def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
-        arrays, categories = self.encoder_.to_state()
+        arrays, columns = self.encoder_.to_state()
         if self.encoder_.modelled:
             arrays |= module_arrays(self.denoiser_, "denoiser")
             arrays |= {"data/mean": self.mean_, "data/scale": self.scale_}
-        return arrays, {"categories": categories, "sizes": dataclasses.asdict(self.sizes_)}
+        return arrays, {"columns": columns, "sizes": dataclasses.asdict(self.sizes_)}
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], learnt: Mapping[str, Any]) -> None:
-        self.encoder_ = Encoder.from_state(self.schema_, arrays, learnt["categories"])
-        self.sizes_ = Sizes(**learnt["sizes"])
+        self.encoder_ = Encoder.from_state(self.schema_, arrays, learnt["columns"])
+        self.sizes_ = Sizes.from_json(learnt["sizes"])
+        if self.sizes_.dimensions != max(sum(map(width, self.encoder_.modelled)), 1):
+            message = "its dimensions are not those of its columns"
+            raise ModelError(message)
         if not self.encoder_.modelled:
             return
         with torch.device("meta"):
             self.denoiser_ = self._shape(len(self.classes_.values)).make()
         restore_module(self.denoiser_, arrays, "denoiser", find_device(self.device))
-        self.mean_, self.scale_ = arrays["data/mean"], arrays["data/scale"]
+        shape = (self.sizes_.dimensions,)
+        self.mean_ = restore_array(arrays, "data/mean", shape).numpy()
+        self.scale_ = restore_array(arrays, "data/scale", shape).numpy()
 
 
 def width(support: Support) -> int:

@@ -166,19 +166,37 @@ def restore_module(
     Raises:
         ModelError: A weight is missing, of another shape or type, or not finite.
     """
-    weights = {}
-    for name, expected in module.state_dict().items():
-        array = arrays.get(f"{prefix}/{name}")
-        if array is None or array.shape != tuple(expected.shape) or array.dtype != np.float32:
-            found = "missing" if array is None else f"{array.dtype} {list(array.shape)}"
-            message = f"weight {prefix}/{name} is {found} where float32 {list(expected.shape)} is needed"
-            raise ModelError(message)
-        if not np.isfinite(array).all():
-            message = f"weight {prefix}/{name} holds NaN or infinite numbers"
-            raise ModelError(message)
-        weights[name] = torch.from_numpy(array.copy()).to(device)
+    weights = {
+        name: restore_array(arrays, f"{prefix}/{name}", tuple(expected.shape)).to(device)
+        for name, expected in module.state_dict().items()
+    }
     module.load_state_dict(weights, assign=True)
     module.eval()
+
+
+def restore_array(arrays: Mapping[str, npt.NDArray[Any]], name: str, shape: tuple[int, ...]) -> Tensor:
+    """Give one saved array as a tensor.
+
+    Args:
+        arrays: Arrays by name.
+        name: Its name.
+        shape: Its shape.
+
+    Returns:
+        float32 [shape].
+
+    Raises:
+        ModelError: It is missing, of another shape or type, or not finite.
+    """
+    array = arrays.get(name)
+    if array is None or array.shape != shape or array.dtype != np.float32:
+        found = "missing" if array is None else f"{array.dtype} {list(array.shape)}"
+        message = f"{name} is {found} where float32 {list(shape)} is needed"
+        raise ModelError(message)
+    if not np.isfinite(array).all():
+        message = f"{name} holds NaN or infinite numbers"
+        raise ModelError(message)
+    return torch.from_numpy(array.copy())
 
 
 def find_device(name: str) -> torch.device:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,6 +25,7 @@ from flowmint.generators.denoising import (
     find_device,
     fit_denoiser,
     module_arrays,
+    restore_array,
     restore_module,
     spawn_seeds,
 )
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from flowmint.encode.support import Support
     from flowmint.flows.schema import Schema
     from flowmint.generators.base import Codes
     from flowmint.progress import Progress
@@ -90,15 +93,15 @@ class LatentDiffusion(Generator):
         # Encoder and autoencoder see classes as frequent as they are: resolution follows the rows there are,
         # and only the denoiser, which is told the class, sees rare classes more often.
         self.encoder_ = Encoder.fit(table, schema)
-        columns = len(self.encoder_.modelled)
-        self.sizes_ = Sizes.of(rows=table.height, classes=classes, columns=columns).but(
+        numbers = sum(map(numbers_of, self.encoder_.modelled))
+        self.sizes_ = Sizes.of(rows=table.height, classes=classes, columns=numbers).but(
             dimensions=self.latent_dim,
             cells=self.cells,
             width=self.width,
             autoencoder_steps=self.autoencoder_steps,
             steps=self.steps,
         )
-        if not columns:
+        if not numbers:
             return
         seeds = spawn_seeds(self.seed, 3)
         device = find_device(self.device)
@@ -189,16 +192,16 @@ class LatentDiffusion(Generator):
         return self.encoder_.decode_uniform(self.cells_.place(cells, positions.double()).cpu().numpy())
 
     def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
-        arrays, categories = self.encoder_.to_state()
+        arrays, columns = self.encoder_.to_state()
         if self.encoder_.modelled:
             arrays |= module_arrays(self.autoencoder_, "autoencoder")
             arrays |= module_arrays(self.denoiser_, "denoiser")
             arrays |= {"latent/mean": self.mean_.cpu().numpy(), "latent/spread": self.spread_.cpu().numpy()}
-        return arrays, {"categories": categories, "sizes": dataclasses.asdict(self.sizes_)}
+        return arrays, {"columns": columns, "sizes": dataclasses.asdict(self.sizes_)}
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], learnt: Mapping[str, Any]) -> None:
-        self.encoder_ = Encoder.from_state(self.schema_, arrays, learnt["categories"])
-        self.sizes_ = Sizes(**learnt["sizes"])
+        self.encoder_ = Encoder.from_state(self.schema_, arrays, learnt["columns"])
+        self.sizes_ = Sizes.from_json(learnt["sizes"])
         if not self.encoder_.modelled:
             return
         device = find_device(self.device)
@@ -208,8 +211,14 @@ class LatentDiffusion(Generator):
             self.denoiser_ = self._shape(len(self.classes_.values)).make()
         restore_module(self.autoencoder_, arrays, "autoencoder", device)
         restore_module(self.denoiser_, arrays, "denoiser", device)
-        self.mean_ = torch.from_numpy(arrays["latent/mean"].copy()).to(device)
-        self.spread_ = torch.from_numpy(arrays["latent/spread"].copy()).to(device)
+        shape = (self.sizes_.dimensions,)
+        self.mean_ = restore_array(arrays, "latent/mean", shape).to(device)
+        self.spread_ = restore_array(arrays, "latent/spread", shape).to(device)
+
+
+def numbers_of(support: Support) -> int:
+    """Tell how many dimensions of a latent a column is worth: one, and log2 of its values more for names."""
+    return 1 + math.ceil(math.log2(support.states)) if support.is_categorical and support.states > 2 else 1
 
 
 def cut(encoder: Encoder, cells: int, device: torch.device) -> Cells:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 WHOLE: dict[str, tuple[int, int]] = {
     "seed": (0, 2**63 - 1),
+    "dimensions": (1, 2**20),
     "latent_dim": (1, 1024),
     "cells": (2, 4096),
     "autoencoder_width": (8, 8192),
@@ -25,7 +27,7 @@ WHOLE: dict[str, tuple[int, int]] = {
     "evaluations": (1, 1000),
     "neighbours": (1, 1000),
 }
-"""Whole-number settings: lowest and highest value."""
+"""Whole-number settings and sizes: lowest and highest value."""
 
 DECIMAL: dict[str, tuple[float, float]] = {
     "autoencoder_learning_rate": (1e-8, 1.0),
@@ -36,12 +38,14 @@ DECIMAL: dict[str, tuple[float, float]] = {
 }
 """Decimal settings: lowest and highest value."""
 
-CHOICES: dict[str, tuple[str, ...]] = {
+CHOICES: dict[str, tuple[str | bool, ...]] = {
     "missing": ("learn", "drop", "error"),
     "solver": ("dpm_solver", "heun", "euler"),
     "schedule": ("rectified_flow", "variance_exploding"),
+    "method": ("random", "smote", "smotenc", "borderline_smote", "adasyn"),
+    "standardised": (True, False),
 }
-"""Settings that are one of a few words."""
+"""Settings that are one of a few values."""
 
 
 def is_whole(value: Any) -> bool:  # noqa: ANN401
@@ -53,19 +57,29 @@ def check_settings(generator: Generator) -> None:
     """Check every setting of a generator against its range.
 
     Args:
-        generator: The generator; a setting that is None follows the data and is not checked.
+        generator: The generator; a setting whose default is None, because it follows the data, may be None.
 
     Raises:
         SettingError: A setting is of the wrong type or out of its range.
     """
+    optional = {field.name for field in dataclasses.fields(generator) if field.default is None}
     for name, value in generator.get_params(deep=False).items():
-        if value is not None:
-            _check(name, value)
+        if value is not None or name not in optional:
+            check_setting(name, value)
 
 
-def _check(name: str, value: Any) -> None:  # noqa: ANN401
+def check_setting(name: str, value: Any) -> None:  # noqa: ANN401
+    """Check one value against the range of its name.
+
+    Args:
+        name: A setting's name; names without a range are not checked.
+        value: What was given.
+
+    Raises:
+        SettingError: It is of the wrong type or out of the range.
+    """
     if name in CHOICES:
-        if value not in CHOICES[name]:
+        if not any(value is choice or (isinstance(value, str) and value == choice) for choice in CHOICES[name]):
             allowed = ", ".join(repr(choice) for choice in CHOICES[name])
             message = f"{name} is {value!r}; allowed: {allowed}"
             raise SettingError(message)

@@ -2,7 +2,8 @@
 
 The rule, with r rows, c classes and k columns that vary:
 
-* dimensions of a latent: k, from 4 to 64 (fewer lose the dependence between columns, see docs/method.md);
+* dimensions of a latent: k, with log2(s) more for each categorical column of s > 2 values, from 8 to 64
+  (fewer lose the dependence between columns, see docs/method.md);
 * cells: √r, from 32 to 64 up to 5,000 rows and to at most 128 above;
 * width: 192 up to 5,000 rows, then growing with r^(1/4), to at most 512, in steps of 64;
 * steps: 900 for the autoencoder and 700 for the denoiser up to 5,000 rows and 2 classes, growing with
@@ -12,7 +13,12 @@ The rule, with r rows, c classes and k columns that vary:
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
+
+from flowmint.generators.settings import check_setting
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 USUAL_ROWS = 5_000
 """Up to so many rows nothing grows."""
@@ -43,7 +49,7 @@ class Sizes:
         Args:
             rows: Rows to learn from.
             classes: Classes among them.
-            columns: Columns that vary.
+            columns: Columns that vary, or the numbers that it takes to describe them.
 
         Returns:
             The sizes.
@@ -51,12 +57,25 @@ class Sizes:
         surplus = max(rows / USUAL_ROWS, 1.0)
         longer = surplus ** (1 / 3) * max(classes / 2, 1.0) ** 0.25
         return cls(
-            dimensions=min(max(columns, 4), 64),
+            dimensions=min(max(columns, 8), 64),
             cells=min(max(round(rows**0.5), 32), round(64 * surplus**0.5), 128),
             width=min(round(3 * surplus**0.25) * 64, 512),
             autoencoder_steps=min(round(900 * longer), 12_000),
             steps=min(round(700 * longer), 12_000),
         )
+
+    @classmethod
+    def from_json(cls, obj: Mapping[str, Any]) -> Self:
+        """Rebuild sizes from a model folder.
+
+        Raises:
+            SettingError: A size is out of its range.
+            TypeError: It is no table of these sizes.
+        """
+        sizes = cls(**obj)
+        for name, value in obj.items():
+            check_setting(name, value)
+        return sizes
 
     def but(self, **given: int | None) -> Self:
         """Replace sizes by those that settings give; None leaves what the rule gave."""

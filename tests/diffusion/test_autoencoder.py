@@ -1,0 +1,67 @@
+"""Cells are found and left again exactly, and the autoencoder learns to give rows back."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from flowmint.diffusion.autoencoder import Autoencoder, Cells, reconstruction_loss
+from flowmint.diffusion.train import Training, build, train
+from flowmint.progress import SILENT
+
+CELLS = Cells(
+    edges=(torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64), torch.tensor([0.0, 0.1, 0.4, 1.0], dtype=torch.float64)),
+    shared=(torch.tensor([False, True]), torch.tensor([True, False, True])),
+)
+
+
+def test_placing_is_the_inverse_of_locating():
+    points = torch.rand(500, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    cells, positions = CELLS.locate(points)
+    assert torch.allclose(CELLS.place(cells, positions), points)
+    assert ((positions >= 0) & (positions <= 1)).all()
+
+
+@pytest.mark.parametrize("point", [0.0, 0.5, 1.0, -1.0, 2.0])
+def test_points_on_and_beyond_the_edges_have_cells(point):
+    cells, positions = CELLS.locate(torch.full((1, 2), point, dtype=torch.float64))
+    assert (cells >= 0).all()
+    assert (cells < torch.tensor(CELLS.counts)).all()
+    assert ((positions >= 0) & (positions <= 1)).all()
+
+
+def test_it_is_known_which_cells_hold_several_values():
+    assert CELLS.is_shared(torch.tensor([[0, 0], [1, 1]])).tolist() == [[0.0, 1.0], [1.0, 0.0]]
+
+
+def test_a_right_answer_costs_nothing_and_a_wrong_one_something():
+    cells = torch.tensor([[0, 1], [1, 2]])
+    sure = tuple(100 * torch.nn.functional.one_hot(cells[:, i], n).float() for i, n in enumerate(CELLS.counts))
+    positions = torch.rand(2, 2)
+    shared = CELLS.is_shared(cells)
+    assert reconstruction_loss(sure, positions, cells, positions, shared) == 0
+    assert reconstruction_loss(sure, positions, cells.flip(0), positions, shared) > 10
+    assert reconstruction_loss(sure, 1 - positions, cells, positions, shared) > 0
+    none = torch.zeros(2, 2)
+    assert reconstruction_loss(sure, 1 - positions, cells, positions, none) == 0
+
+
+def test_training_gives_the_cells_of_rows_back():
+    generator = torch.Generator().manual_seed(0)
+    points = torch.rand(400, 2, generator=generator, dtype=torch.float64)
+    normal = torch.special.ndtri(points.clamp(1e-4, 1 - 1e-4)).float()
+    cells, positions = CELLS.locate(points)
+    autoencoder = build(
+        lambda: Autoencoder(counts=CELLS.counts, latent_dim=3, width=32), seed=0, device=torch.device("cpu")
+    )
+
+    def loss():
+        decoded = autoencoder.decode(autoencoder.encode(normal, cells))
+        return reconstruction_loss(*decoded, cells, positions.float(), CELLS.is_shared(cells))
+
+    with SILENT.stage("autoencoder", total=200, unit="steps") as stage:
+        train(autoencoder, loss, training=Training(200, 400, 1e-2), stage=stage)
+    logits, decoded = autoencoder.decode(autoencoder.encode(normal, cells))
+    assert torch.equal(torch.stack([column.argmax(dim=1) for column in logits], dim=1), cells)
+    error = (CELLS.is_shared(cells) * (decoded - positions)).abs().mean()
+    assert error < 0.1

@@ -1,0 +1,36 @@
+"""Schedules begin at noise, end at data, and draw reproducible times."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from flowmint.diffusion.noise import RectifiedFlow, VarianceExploding
+
+SCHEDULES = [RectifiedFlow(), VarianceExploding()]
+every_schedule = pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: type(schedule).__name__)
+
+
+@every_schedule
+@pytest.mark.parametrize("steps", [1, 2, 15])
+def test_the_grid_falls_from_noise_to_none(schedule, steps):
+    grid = schedule.grid(steps)
+    assert grid.shape == (steps + 1,)
+    assert (grid.diff() < 0).all()
+    assert schedule.sigma(grid[-1]) == 0
+    assert schedule.sigma(grid[0]) > 0.9 * schedule.sigma(grid).max()
+    assert (schedule.alpha(grid) > 0).all()
+
+
+@every_schedule
+def test_drawn_times_are_reproducible_and_noisy(schedule):
+    one, two = (schedule.draw(1000, torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(one, two)
+    assert (schedule.sigma(one) > 0).all()
+    assert len(one.unique()) > 900
+
+
+def test_rectified_flow_is_a_straight_line():
+    t = torch.linspace(0, 1, 5)
+    schedule = RectifiedFlow()
+    assert torch.equal(schedule.alpha(t) + schedule.sigma(t), torch.ones(5))

@@ -1,0 +1,65 @@
+"""Solvers carry noise to the distribution whose denoiser is known exactly."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from flowmint.diffusion.noise import RectifiedFlow, VarianceExploding
+from flowmint.diffusion.sample import SOLVERS, step
+
+MEAN, SPREAD = 2.0, 0.5
+
+
+def denoise_normal(schedule):
+    """The clean point's expectation given a noisy one, for data that is normal: known in closed form."""
+
+    def denoise(x, t):
+        alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+        gain = alpha * SPREAD**2 / (alpha**2 * SPREAD**2 + sigma**2)
+        return MEAN + gain * (x - alpha * MEAN)
+
+    return denoise
+
+
+def draw(schedule, solver: str, steps: int) -> torch.Tensor:
+    grid = schedule.grid(steps)
+    noise = torch.randn(20_000, 1, generator=torch.Generator().manual_seed(0))
+    start = schedule.alpha(grid[0]) * MEAN + noise * math.hypot(
+        schedule.sigma(grid[0]), schedule.alpha(grid[0]) * SPREAD
+    )
+    return SOLVERS[solver](denoise_normal(schedule), start, grid, schedule)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("schedule", [RectifiedFlow(), VarianceExploding()], ids=lambda s: type(s).__name__)
+def test_every_solver_reaches_a_normal_distribution(solver, schedule):
+    points = draw(schedule, solver, 40)
+    assert points.mean().item() == pytest.approx(MEAN, abs=0.02)
+    assert points.std().item() == pytest.approx(SPREAD, abs=0.05)
+
+
+def test_second_order_beats_first_order_with_as_many_steps():
+    errors = {
+        solver: abs(draw(RectifiedFlow(), solver, steps).std().item() - SPREAD)
+        for solver, steps in (("euler", 10), ("heun", 10), ("dpm_solver", 10))
+    }
+    assert errors["dpm_solver"] < errors["euler"]
+    assert errors["heun"] < errors["euler"]
+
+
+def test_a_step_to_time_zero_is_the_clean_point():
+    x, clean = torch.randn(4, 2), torch.randn(4, 2)
+    schedule = RectifiedFlow()
+    assert torch.equal(step(x, clean, torch.tensor(0.5), torch.tensor(0.0), schedule), clean)
+
+
+def test_one_evaluation_gives_the_denoisers_first_guess():
+    schedule = RectifiedFlow()
+    grid = schedule.grid(1)
+    x = torch.randn(5, 1)
+    denoise = denoise_normal(schedule)
+    for solver in SOLVERS.values():
+        assert torch.equal(solver(denoise, x, grid, schedule), denoise(x, grid[:1]))

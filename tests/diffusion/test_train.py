@@ -1,0 +1,78 @@
+"""The training loop averages weights, reports steps, and leaves global randomness alone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from flowmint.diffusion.train import Training, WeightedRows, build, train
+
+
+class Counter:
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def advance(self, amount: int) -> None:
+        self.steps += amount
+
+
+def make(seed: int = 0) -> nn.Module:
+    return build(lambda: nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 1)), seed=seed, device=torch.device("cpu"))
+
+
+def weights(module: nn.Module) -> torch.Tensor:
+    return torch.cat([weight.detach().flatten() for weight in module.parameters()])
+
+
+def fit(module: nn.Module, steps: int = 300) -> Counter:
+    x = torch.randn(64, 3, generator=torch.Generator().manual_seed(5))
+    y = x.sum(dim=1, keepdim=True)
+    counter = Counter()
+
+    def loss() -> torch.Tensor:
+        return ((module(x) - y) ** 2).mean()
+
+    train(module, loss, training=Training(steps, 64, 1e-2), stage=counter)
+    return counter
+
+
+def test_training_lowers_the_loss_and_reports_every_step():
+    module = make()
+    counter = fit(module)
+    assert counter.steps == 300
+    x = torch.randn(50, 3)
+    assert ((module(x) - x.sum(dim=1, keepdim=True)) ** 2).mean() < 0.1
+    assert not module.training
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_the_shortest_trainings_work(steps):
+    module = make()
+    before = weights(module)
+    assert fit(module, steps).steps == steps
+    assert not torch.equal(weights(module), before)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_others():
+    assert torch.equal(weights(make(1)), weights(make(1)))
+    assert not torch.equal(weights(make(1)), weights(make(2)))
+
+
+def test_training_twice_gives_the_same_weights():
+    one, two = make(), make()
+    fit(one, 20)
+    fit(two, 20)
+    assert torch.equal(weights(one), weights(two))
+
+
+def test_global_randomness_is_left_alone():
+    before = torch.random.get_rng_state()
+    fit(make(), 5)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_rows_are_drawn_in_proportion_to_their_weights():
+    batches = WeightedRows(torch.tensor([1.0, 0.0, 3.0]).double().cumsum(0), torch.Generator().manual_seed(0))
+    shares = torch.bincount(batches.draw(20_000), minlength=3) / 20_000
+    assert shares.tolist() == pytest.approx([0.25, 0.0, 0.75], abs=0.02)

@@ -1,0 +1,55 @@
+"""Every setting has a range, and what lies outside is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from flowmint.errors import SettingError
+from flowmint.generators import MODELS, LatentDiffusion, Oversampler
+from flowmint.generators.settings import CHOICES, DECIMAL, WHOLE, check_settings
+
+
+@pytest.mark.parametrize("kind", MODELS.values(), ids=MODELS.keys())
+def test_the_defaults_are_in_their_ranges(kind):
+    check_settings(kind())
+
+
+@pytest.mark.parametrize("kind", MODELS.values(), ids=MODELS.keys())
+def test_every_setting_has_a_range(kind):
+    ranged = {*WHOLE, *DECIMAL, *CHOICES, "device"}  # find_device knows which devices there are
+    assert set(kind().get_params()) <= ranged
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        *(
+            {name: value}
+            for name, (low, _) in WHOLE.items()
+            if name not in {"dimensions", "neighbours"}
+            for value in (low - 1, 1.5, "many", True)
+        ),
+        *({name: value} for name, (low, high) in DECIMAL.items() for value in (low - 1, high * 2, float("nan"), "x")),
+        {"solver": "rk4"},
+        {"solver": 3},
+        {"schedule": "cosine"},
+    ],
+    ids=str,
+)
+def test_a_value_outside_is_refused_by_name(setting):
+    with pytest.raises(SettingError, match=next(iter(setting))):
+        check_settings(LatentDiffusion(**setting))
+
+
+@pytest.mark.parametrize("setting", [{"method": "tomek"}, {"standardised": 1}, {"neighbours": 0}], ids=str)
+def test_an_oversamplers_value_outside_is_refused_by_name(setting):
+    with pytest.raises(SettingError, match=next(iter(setting))):
+        check_settings(Oversampler(**setting))
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:99", "meta", ""])
+def test_an_unknown_device_is_refused(device):
+    from flowmint.generators.denoising import find_device
+
+    with pytest.raises(SettingError, match="device"):
+        find_device(device)
