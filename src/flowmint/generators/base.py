@@ -50,6 +50,15 @@ class Generator(BaseEstimator, ABC):
     seed: int = 0
     missing: Missing = "learn"
 
+    def check(self) -> None:
+        """Check the settings.
+
+        Raises:
+            SettingError: One is of the wrong type or out of its range.
+        """
+        optional = {field.name for field in dataclasses.fields(self) if field.default is None}
+        check_settings(self.get_params(deep=False), optional=optional)
+
     def fit(self, X: Native, y: Any, *, progress: Progress = SILENT) -> Self:  # noqa: ANN401
         """Learn the rows of every class.
 
@@ -66,7 +75,7 @@ class Generator(BaseEstimator, ABC):
             TableError: The table cannot be learnt from, or lengths differ.
             LabelError: A label is missing.
         """
-        check_settings(self)
+        self.check()
         table, labels = to_polars(X), to_series(y, "label")
         if table.height != len(labels):
             message = f"{table.height} rows but {len(labels)} labels; give one label for each row"
@@ -175,7 +184,7 @@ class Generator(BaseEstimator, ABC):
         """Rebuild a generator from a folder that was read."""
         with model.guard():
             generator = cls(**model.settings(f.name for f in dataclasses.fields(cls)))
-            check_settings(generator)
+            generator.check()
             generator.schema_ = Schema.from_json(model.about["schema"])
             generator.classes_ = Classes.from_json(model.about["classes"])
             generator.format_ = FrameFormat.from_json(model.about["format"])

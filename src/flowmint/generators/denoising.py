@@ -1,26 +1,41 @@
-"""What latent and data-space diffusion share: training a denoiser on points, drawing points of a class."""
+"""What latent and data-space diffusion share: a denoiser of points, and how it is trained, used and saved."""
 
 from __future__ import annotations
 
+import dataclasses
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
+import polars as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from flowmint.diffusion.backbone import Backbone
 from flowmint.diffusion.denoise import Denoiser
 from flowmint.diffusion.noise import RectifiedFlow, Schedule, VarianceExploding
 from flowmint.diffusion.sample import SOLVERS
 from flowmint.diffusion.train import Training, WeightedRows, build, train
-from flowmint.errors import ModelError, SettingError
+from flowmint.encode.encoder import Encoder
+from flowmint.generators.base import Generator
+from flowmint.generators.sizes import Sizes
+from flowmint.generators.tensors import (
+    class_weights,
+    find_device,
+    module_arrays,
+    restore_array,
+    restore_module,
+    spawn_seeds,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    from flowmint.progress import Progress, Stage
+    import numpy.typing as npt
+
+    from flowmint.generators.base import Codes
+    from flowmint.progress import Progress
 
 SCHEDULES: dict[str, Schedule] = {
     "rectified_flow": RectifiedFlow(),
@@ -32,204 +47,118 @@ CHUNK = 8192
 """Rows that are sampled together."""
 
 
-@dataclass(frozen=True)
-class DenoiserShape:
-    """What must be known to build a denoiser.
+@dataclass(kw_only=True, eq=False, repr=False)
+class DenoisingGenerator(Generator):
+    """Mints rows from points that a class-conditional denoiser learnt.
+
+    A subclass turns rows into points while fitting (and then calls `_fit_denoiser`) and points into rows
+    (`_decode`). A setting that is None follows the data by the rule in `flowmint.generators.sizes`.
 
     Attributes:
-        dimensions: Dimensions of a point.
-        classes: Number of classes.
-        width: Units of the residual stream.
-        blocks: Number of residual blocks.
-        schedule: Name of the noise schedule.
+        width: Units of the denoiser's residual stream.
+        blocks: Residual blocks of the denoiser.
+        steps: Training steps of the denoiser.
+        batch_rows: Rows drawn for each training step.
+        learning_rate: Highest learning rate of the denoiser.
+        bandwidth: Noise added to points while the denoiser trains, in units of their spread: it learns
+            a kernel estimate of their density rather than the points themselves.
+        class_power: A class of n rows weighs n^class_power while the denoiser trains.
+        schedule: Noise schedule.
+        solver: Solver of the sampler.
+        evaluations: How often the denoiser is evaluated for each sample.
+        device: Where to train and sample: ``cpu``, ``cuda`` or ``auto``.
     """
 
-    dimensions: int
-    classes: int
-    width: int
-    blocks: int
-    schedule: str
+    least_spread: ClassVar[float] = 1e-6
+    """Dimensions of less spread are not scaled up to unit variance."""
 
-    def make(self) -> Denoiser:
-        """Make the denoiser, its weights not yet set."""
-        network = Backbone(dimensions=self.dimensions, classes=self.classes, width=self.width, blocks=self.blocks)
+    width: int | None = None
+    blocks: int = 2
+    steps: int | None = None
+    batch_rows: int = 512
+    learning_rate: float = 2e-3
+    bandwidth: float = 0.15
+    class_power: float = 0.5
+    schedule: str = "rectified_flow"
+    solver: str = "dpm_solver"
+    evaluations: int = 15
+    device: str = "cpu"
+
+    def _fit_denoiser(self, raw: Tensor, codes: Codes, *, classes: int, seed: int, progress: Progress) -> None:
+        """Train the denoiser on points [n, dimensions], brought to unit variance first."""
+        weights = torch.from_numpy(class_weights(codes, self.class_power)).to(raw.device)
+        points = self._standardise(raw, weights)
+        labels = torch.from_numpy(codes).to(raw.device)
+        denoiser = build(lambda: self._make_denoiser(classes), seed=seed, device=raw.device)
+        generator = torch.Generator(raw.device).manual_seed(seed)
+        batches = WeightedRows(weights.cumsum(0), generator)
+
+        def loss() -> Tensor:
+            rows = batches.draw(self.batch_rows)
+            kernel = torch.randn((len(rows), points.shape[1]), generator=generator, device=points.device)
+            return denoiser.loss(points[rows] + self.bandwidth * kernel, labels[rows], generator)
+
+        training = Training(self.sizes_.steps, self.batch_rows, self.learning_rate)
+        with progress.stage("diffusion", total=training.steps, unit="steps") as stage:
+            train(denoiser, loss, training=training, stage=stage)
+        self.denoiser_ = denoiser
+
+    def _standardise(self, raw: Tensor, weights: Tensor) -> Tensor:
+        """Remember the points' weighted mean and spread; give points of unit variance."""
+        share = (weights / weights.sum())[:, None].float()
+        self.mean_ = (share * raw).sum(dim=0)
+        self.spread_ = (share * (raw - self.mean_) ** 2).sum(dim=0).sqrt().clamp(min=self.least_spread)
+        return (raw - self.mean_) / self.spread_
+
+    def _make_denoiser(self, classes: int) -> Denoiser:
+        sizes = self.sizes_
+        network = Backbone(dimensions=sizes.dimensions, classes=classes, width=sizes.width, blocks=self.blocks)
         return Denoiser(network, SCHEDULES[self.schedule])
 
+    def _sample(self, rows: int, code: int, seed: int, progress: Progress) -> pl.DataFrame:
+        if not self.encoder_.modelled:
+            return self.encoder_.decode(np.zeros((rows, 0)))
+        generator = torch.Generator(self.mean_.device).manual_seed(spawn_seeds(seed, code + 1)[code])
+        return pl.concat([self._decode(self._draw(size, code, generator)) for size in chunks(rows, progress)])
 
-def class_weights(codes: npt.NDArray[np.int64], power: float) -> npt.NDArray[np.float64]:
-    """Weigh rows so that a class of n rows weighs n^power in all.
+    @torch.no_grad()
+    def _draw(self, rows: int, code: int, generator: torch.Generator) -> Tensor:
+        """Draw points of one class [rows, dimensions]."""
+        denoiser, device = self.denoiser_, generator.device
+        steps = (self.evaluations + 1) // 2 if self.solver == "heun" else self.evaluations
+        grid = denoiser.schedule.grid(steps).to(device)
+        noise = torch.randn((rows, self.sizes_.dimensions), generator=generator, device=device)
+        label = torch.tensor([code], device=device)
+        x = noise * denoiser.schedule.sigma(grid[0])
+        points = SOLVERS[self.solver](lambda point, t: denoiser(point, t, label), x, grid, denoiser.schedule)
+        return points * self.spread_ + self.mean_
 
-    Args:
-        codes: Class of each row [rows].
-        power: 1 leaves classes as frequent as they are, 0 makes all equally frequent.
+    def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+        arrays, columns = self.encoder_.to_state()
+        if self.encoder_.modelled:
+            arrays |= module_arrays(self.denoiser_, "denoiser")
+            arrays |= {"points/mean": self.mean_.cpu().numpy(), "points/spread": self.spread_.cpu().numpy()}
+        return arrays, {"columns": columns, "sizes": dataclasses.asdict(self.sizes_)}
 
-    Returns:
-        Weights [rows] with mean 1.
-    """
-    counts = np.bincount(codes)
-    weights = np.power(counts[codes].astype(np.float64), power - 1.0)
-    scaled: npt.NDArray[np.float64] = weights / weights.mean()
-    return scaled
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], learnt: Mapping[str, Any]) -> None:
+        self.encoder_ = Encoder.from_state(self.schema_, arrays, learnt["columns"])
+        self.sizes_ = Sizes.from_json(learnt["sizes"])
+        if not self.encoder_.modelled:
+            return
+        device = find_device(self.device)
+        with torch.device("meta"):
+            self.denoiser_ = self._make_denoiser(len(self.classes_.values))
+        restore_module(self.denoiser_, arrays, "denoiser", device)
+        shape = (self.sizes_.dimensions,)
+        self.mean_ = restore_array(arrays, "points/mean", shape).to(device)
+        self.spread_ = restore_array(arrays, "points/spread", shape).to(device)
 
-
-def fit_denoiser(
-    points: Tensor,
-    codes: Tensor,
-    weights: Tensor,
-    *,
-    shape: DenoiserShape,
-    training: Training,
-    bandwidth: float,
-    seed: int,
-    stage: Stage,
-) -> Denoiser:
-    """Train a denoiser on points of about unit variance.
-
-    Args:
-        points: Points [n, dimensions].
-        codes: Their classes, int64 [n].
-        weights: How often to draw each [n].
-        shape: Size of the network.
-        training: Length and speed.
-        bandwidth: Standard deviation of the noise added to points before they count as clean; what is
-            learnt is a kernel estimate of the points' density.
-        seed: Seed of the weights, batches and noise.
-        stage: Told after each step.
-
-    Returns:
-        The trained denoiser.
-    """
-    device = points.device
-    denoiser = build(shape.make, seed=seed, device=device)
-    generator = torch.Generator(device).manual_seed(seed)
-    batches = WeightedRows(weights.double().cumsum(0), generator)
-
-    def loss() -> Tensor:
-        rows = batches.draw(training.batch_rows)
-        kernel = torch.randn((len(rows), points.shape[1]), generator=generator, device=device)
-        return denoiser.loss(points[rows] + bandwidth * kernel, codes[rows], generator)
-
-    train(denoiser, loss, training=training, stage=stage)
-    return denoiser
+    @abstractmethod
+    def _decode(self, points: Tensor) -> pl.DataFrame:
+        """Turn points [rows, dimensions] into rows."""
 
 
-@torch.no_grad()
-def draw_points(
-    denoiser: Denoiser,
-    rows: int,
-    *,
-    code: int,
-    dimensions: int,
-    solver: str,
-    evaluations: int,
-    generator: torch.Generator,
-) -> Tensor:
-    """Draw points of one class.
-
-    Args:
-        denoiser: A trained denoiser.
-        rows: How many.
-        code: Number of the class.
-        dimensions: Dimensions of a point.
-        solver: Name of the solver.
-        evaluations: How often the network is evaluated.
-        generator: Source of the noise, on the denoiser's device.
-
-    Returns:
-        Points [rows, dimensions].
-    """
-    device = generator.device
-    steps = (evaluations + 1) // 2 if solver == "heun" else evaluations
-    grid = denoiser.schedule.grid(steps).to(device)
-    noise = torch.randn((rows, dimensions), generator=generator, device=device)
-    label = torch.tensor([code], device=device)
-    x = noise * denoiser.schedule.sigma(grid[0])
-    return SOLVERS[solver](lambda point, t: denoiser(point, t, label), x, grid, denoiser.schedule)
-
-
-def module_arrays(module: nn.Module, prefix: str) -> dict[str, npt.NDArray[Any]]:
-    """Give a module's weights as arrays by name."""
-    return {f"{prefix}/{name}": weight.cpu().numpy() for name, weight in module.state_dict().items()}
-
-
-def restore_module(
-    module: nn.Module, arrays: Mapping[str, npt.NDArray[Any]], prefix: str, device: torch.device
-) -> None:
-    """Fill a module that lies on the meta device with saved weights.
-
-    Args:
-        module: The module, on the meta device.
-        arrays: Weights by name.
-        prefix: What their names begin with.
-        device: Where the weights shall lie.
-
-    Raises:
-        ModelError: A weight is missing, of another shape or type, or not finite.
-    """
-    weights = {
-        name: restore_array(arrays, f"{prefix}/{name}", tuple(expected.shape)).to(device)
-        for name, expected in module.state_dict().items()
-    }
-    module.load_state_dict(weights, assign=True)
-    module.eval()
-
-
-def restore_array(arrays: Mapping[str, npt.NDArray[Any]], name: str, shape: tuple[int, ...]) -> Tensor:
-    """Give one saved array as a tensor.
-
-    Args:
-        arrays: Arrays by name.
-        name: Its name.
-        shape: Its shape.
-
-    Returns:
-        float32 [shape].
-
-    Raises:
-        ModelError: It is missing, of another shape or type, or not finite.
-    """
-    array = arrays.get(name)
-    if array is None or array.shape != shape or array.dtype != np.float32:
-        found = "missing" if array is None else f"{array.dtype} {list(array.shape)}"
-        message = f"{name} is {found} where float32 {list(shape)} is needed"
-        raise ModelError(message)
-    if not np.isfinite(array).all():
-        message = f"{name} holds NaN or infinite numbers"
-        raise ModelError(message)
-    return torch.from_numpy(array.copy())
-
-
-def find_device(name: str) -> torch.device:
-    """Turn a device's name into a device that exists.
-
-    Args:
-        name: ``cpu``, ``cuda``, ``cuda:1``, or ``auto`` for a GPU if there is one.
-
-    Returns:
-        The device.
-
-    Raises:
-        SettingError: There is no such device.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        message = f"device is {name!r}; allowed: 'cpu', 'cuda', 'auto'"
-        raise SettingError(message) from error
-    if device.type not in {"cpu", "cuda"} or (device.type == "cuda" and not torch.cuda.is_available()):
-        message = f"device {name!r} is not available here; use 'cpu' or 'auto'"
-        raise SettingError(message)
-    return device
-
-
-def spawn_seeds(seed: int, count: int) -> list[int]:
-    """Derive independent seeds from one."""
-    return [int(child.generate_state(1)[0]) for child in np.random.SeedSequence(seed).spawn(count)]
-
-
-def chunks(rows: int, progress: Progress) -> Any:  # noqa: ANN401
+def chunks(rows: int, progress: Progress) -> Iterator[int]:
     """Yield the sizes of the chunks that make up ``rows`` rows and report each when it is done."""
     with progress.stage("sampling", total=rows, unit="rows") as stage:
         for start in range(0, rows, CHUNK):

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-import polars as pl
 import torch
 from torch import Tensor
 
@@ -16,25 +13,15 @@ from flowmint.diffusion.autoencoder import Autoencoder, Cells, reconstruction_lo
 from flowmint.diffusion.train import Training, build, train
 from flowmint.encode.cells import cell_edges
 from flowmint.encode.encoder import Encoder
-from flowmint.generators.base import Generator
-from flowmint.generators.denoising import (
-    DenoiserShape,
-    chunks,
-    class_weights,
-    draw_points,
-    find_device,
-    fit_denoiser,
-    module_arrays,
-    restore_array,
-    restore_module,
-    spawn_seeds,
-)
+from flowmint.generators.denoising import DenoisingGenerator
 from flowmint.generators.sizes import Sizes
+from flowmint.generators.tensors import find_device, module_arrays, restore_module, spawn_seeds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy.typing as npt
+    import polars as pl
 
     from flowmint.encode.support import Support
     from flowmint.flows.schema import Schema
@@ -43,30 +30,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class LatentDiffusion(Generator):
+class LatentDiffusion(DenoisingGenerator):
     """Latent diffusion for flow tables (after arXiv 2601.16976; details are ours, see docs/method.md).
 
-    A setting that is None follows the data by the rule in `flowmint.generators.sizes`.
+    A setting that is None follows the data by the rule in `flowmint.generators.sizes`. Settings of the denoiser
+    are those of `flowmint.generators.denoising.DenoisingGenerator`.
 
     Attributes:
         latent_dim: Dimensions of a latent.
         cells: Cells of equal share into which each column is cut, spikes apart.
         autoencoder_width: Units of the autoencoder's hidden layers.
         autoencoder_steps: Training steps of the autoencoder.
-        width: Units of the denoiser's residual stream.
-        blocks: Residual blocks of the denoiser.
-        steps: Training steps of the denoiser.
-        batch_rows: Rows drawn for each training step.
         autoencoder_learning_rate: Highest learning rate of the autoencoder.
-        learning_rate: Highest learning rate of the denoiser.
         latent_noise: Noise added to latents while the autoencoder trains, in units of their spread.
-        bandwidth: Noise added to latents while the denoiser trains, in units of their spread: it learns
-            a kernel estimate of the latents' density rather than the rows themselves.
-        class_power: A class of n rows weighs n^class_power while the denoiser trains.
-        schedule: Noise schedule.
-        solver: Solver of the sampler.
-        evaluations: How often the denoiser is evaluated for each sample.
-        device: Where to train and sample: ``cpu``, ``cuda`` or ``auto``.
     """
 
     name: ClassVar[str] = "latent_diffusion"
@@ -75,19 +51,8 @@ class LatentDiffusion(Generator):
     cells: int | None = None
     autoencoder_width: int | None = None
     autoencoder_steps: int | None = None
-    width: int | None = None
-    blocks: int = 2
-    steps: int | None = None
-    batch_rows: int = 512
     autoencoder_learning_rate: float = 3e-3
-    learning_rate: float = 2e-3
     latent_noise: float = 0.05
-    bandwidth: float = 0.15
-    class_power: float = 0.5
-    schedule: str = "rectified_flow"
-    solver: str = "dpm_solver"
-    evaluations: int = 15
-    device: str = "cpu"
 
     def _fit(self, table: pl.DataFrame, codes: Codes, schema: Schema, classes: int, progress: Progress) -> None:
         # Encoder and autoencoder see classes as frequent as they are: resolution follows the rows there are,
@@ -109,28 +74,9 @@ class LatentDiffusion(Generator):
         normal = torch.from_numpy(self.encoder_.encode(table, seed=seeds[0])).to(device)
         cells, positions = self.cells_.locate(torch.special.ndtr(normal.double()))
         self.autoencoder_ = self._fit_autoencoder(normal, cells, positions.float(), seeds[1], progress)
-        draw = torch.from_numpy(class_weights(codes, self.class_power)).to(device)
-        training = Training(self.sizes_.steps, self.batch_rows, self.learning_rate)
-        with progress.stage("diffusion", total=training.steps, unit="steps") as stage:
-            self.denoiser_ = fit_denoiser(
-                self._standardise(normal, cells, draw),
-                torch.from_numpy(codes).to(device),
-                draw,
-                shape=self._shape(classes),
-                training=training,
-                bandwidth=self.bandwidth,
-                seed=seeds[2],
-                stage=stage,
-            )
-
-    def _shape(self, classes: int) -> DenoiserShape:
-        return DenoiserShape(
-            dimensions=self.sizes_.dimensions,
-            classes=classes,
-            width=self.sizes_.width,
-            blocks=self.blocks,
-            schedule=self.schedule,
-        )
+        with torch.no_grad():
+            latents = self.autoencoder_.encode(normal, cells)
+        self._fit_denoiser(latents, codes, classes=classes, seed=seeds[2], progress=progress)
 
     def _make_autoencoder(self) -> Autoencoder:
         return Autoencoder(
@@ -160,60 +106,26 @@ class LatentDiffusion(Generator):
         return autoencoder
 
     @torch.no_grad()
-    def _standardise(self, normal: Tensor, cells: Tensor, draw: Tensor) -> Tensor:
-        """Encode all rows and remember the latents' mean and spread; give latents of unit variance."""
-        latents = self.autoencoder_.encode(normal, cells)
-        share = (draw / draw.sum())[:, None].float()
-        self.mean_ = (share * latents).sum(dim=0)
-        self.spread_ = (share * (latents - self.mean_) ** 2).sum(dim=0).sqrt().clamp(min=1e-6)
-        return (latents - self.mean_) / self.spread_
-
-    def _sample(self, rows: int, code: int, seed: int, progress: Progress) -> pl.DataFrame:
-        if not self.encoder_.modelled:
-            return self.encoder_.decode(np.zeros((rows, 0)))
-        device = self.mean_.device
-        generator = torch.Generator(device).manual_seed(spawn_seeds(seed, code + 1)[code])
-        parts = [self._sample_chunk(size, code, generator) for size in chunks(rows, progress)]
-        return pl.concat(parts)
-
-    @torch.no_grad()
-    def _sample_chunk(self, rows: int, code: int, generator: torch.Generator) -> pl.DataFrame:
-        points = draw_points(
-            self.denoiser_,
-            rows,
-            code=code,
-            dimensions=self.sizes_.dimensions,
-            solver=self.solver,
-            evaluations=self.evaluations,
-            generator=generator,
-        )
-        logits, positions = self.autoencoder_.decode(points * self.spread_ + self.mean_)
+    def _decode(self, points: Tensor) -> pl.DataFrame:
+        logits, positions = self.autoencoder_.decode(points)
         cells = torch.stack([column.argmax(dim=1) for column in logits], dim=1)
         return self.encoder_.decode_uniform(self.cells_.place(cells, positions.double()).cpu().numpy())
 
     def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
-        arrays, columns = self.encoder_.to_state()
+        arrays, learnt = super()._state()
         if self.encoder_.modelled:
             arrays |= module_arrays(self.autoencoder_, "autoencoder")
-            arrays |= module_arrays(self.denoiser_, "denoiser")
-            arrays |= {"latent/mean": self.mean_.cpu().numpy(), "latent/spread": self.spread_.cpu().numpy()}
-        return arrays, {"columns": columns, "sizes": dataclasses.asdict(self.sizes_)}
+        return arrays, learnt
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], learnt: Mapping[str, Any]) -> None:
-        self.encoder_ = Encoder.from_state(self.schema_, arrays, learnt["columns"])
-        self.sizes_ = Sizes.from_json(learnt["sizes"])
+        super()._restore(arrays, learnt)
         if not self.encoder_.modelled:
             return
         device = find_device(self.device)
         self.cells_ = cut(self.encoder_, self.sizes_.cells, device)
         with torch.device("meta"):
             self.autoencoder_ = self._make_autoencoder()
-            self.denoiser_ = self._shape(len(self.classes_.values)).make()
         restore_module(self.autoencoder_, arrays, "autoencoder", device)
-        restore_module(self.denoiser_, arrays, "denoiser", device)
-        shape = (self.sizes_.dimensions,)
-        self.mean_ = restore_array(arrays, "latent/mean", shape).to(device)
-        self.spread_ = restore_array(arrays, "latent/spread", shape).to(device)
 
 
 def numbers_of(support: Support) -> int:

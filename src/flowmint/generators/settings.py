@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from flowmint.errors import SettingError
 
 if TYPE_CHECKING:
-    from flowmint.generators.base import Generator
+    from collections.abc import Collection, Mapping
 
 WHOLE: dict[str, tuple[int, int]] = {
     "seed": (0, 2**63 - 1),
@@ -53,17 +52,17 @@ def is_whole(value: Any) -> bool:  # noqa: ANN401
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def check_settings(generator: Generator) -> None:
+def check_settings(given: Mapping[str, Any], *, optional: Collection[str]) -> None:
     """Check every setting of a generator against its range.
 
     Args:
-        generator: The generator; a setting whose default is None, because it follows the data, may be None.
+        given: Values by name.
+        optional: Settings that may be None, because they then follow the data.
 
     Raises:
         SettingError: A setting is of the wrong type or out of its range.
     """
-    optional = {field.name for field in dataclasses.fields(generator) if field.default is None}
-    for name, value in generator.get_params(deep=False).items():
+    for name, value in given.items():
         if value is not None or name not in optional:
             check_setting(name, value)
 
