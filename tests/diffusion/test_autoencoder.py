@@ -18,8 +18,17 @@ CELLS = Cells(
 def test_placing_is_the_inverse_of_locating():
     points = torch.rand(500, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     cells, positions = CELLS.locate(points)
-    assert torch.allclose(CELLS.place(cells, positions), points)
+    shared = CELLS.is_shared(cells) > 0
+    assert torch.allclose(CELLS.place(cells, positions)[shared], points[shared], atol=1e-5)
+    assert torch.equal(CELLS.locate(CELLS.place(cells, positions))[0], cells)
     assert ((positions >= 0) & (positions <= 1)).all()
+
+
+@pytest.mark.parametrize("position", [0.0, 1.0])
+def test_a_position_at_the_edge_stays_in_its_cell(position):
+    cells = torch.tensor([[0, 0], [1, 1], [0, 2]])
+    points = CELLS.place(cells, torch.full((3, 2), position, dtype=torch.float64))
+    assert torch.equal(CELLS.locate(points)[0], cells)
 
 
 @pytest.mark.parametrize("point", [0.0, 0.5, 1.0, -1.0, 2.0])

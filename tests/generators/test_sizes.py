@@ -29,9 +29,9 @@ def test_more_data_never_means_less_training(rows, classes):
 
 
 def test_the_rule_is_the_documented_one():
-    assert Sizes.of(rows=30, classes=2, columns=34) == Sizes(34, 32, 192, 900, 700)
-    assert Sizes.of(rows=2_525, classes=2, columns=34) == Sizes(34, 50, 192, 900, 700)
-    assert Sizes.of(rows=5_000, classes=2, columns=34) == Sizes(34, 64, 192, 900, 700)
+    assert Sizes.of(rows=30, classes=2, columns=34) == Sizes(34, 32, 192, 1400, 700)
+    assert Sizes.of(rows=2_525, classes=2, columns=34) == Sizes(34, 50, 192, 1400, 700)
+    assert Sizes.of(rows=5_000, classes=2, columns=34) == Sizes(34, 64, 192, 1400, 700)
 
 
 @pytest.mark.parametrize(("given_sizes", "expected"), [({}, 192), ({"width": None}, 192), ({"width": 7}, 7)])

@@ -14,6 +14,10 @@ import torch
 from torch import Tensor, nn
 
 
+EDGE = 1e-6
+"""Share of a cell that positions keep from its edges."""
+
+
 @dataclass(frozen=True)
 class Cells:
     """How each column's unit line is cut.
@@ -54,11 +58,16 @@ class Cells:
         return torch.stack([shared[cells[:, i]] for i, shared in enumerate(self.shared)], dim=1).float()
 
     def place(self, cells: Tensor, positions: Tensor) -> Tensor:
-        """Give the points of the unit cube at positions inside cells; the inverse of `locate`."""
+        """Give the points of the unit cube at positions inside cells; the inverse of `locate`.
+
+        A point never lies on an edge, which belongs to the next cell: a decoder's position may be 1, and in cells
+        of a single value, where positions are not trained, often is.
+        """
+        inside = torch.where(self.is_shared(cells) > 0, positions.clamp(EDGE, 1 - EDGE), 0.5)
         columns = []
         for index, edges in enumerate(self.edges):
             low, high = edges[cells[:, index]], edges[cells[:, index] + 1]
-            columns.append(low + (high - low) * positions[:, index])
+            columns.append(low + (high - low) * inside[:, index])
         return torch.stack(columns, dim=1)
 
 
