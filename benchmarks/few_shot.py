@@ -16,13 +16,16 @@ import argparse
 import json
 import os
 import platform
+import subprocess
+import sys
+import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -35,8 +38,16 @@ from flowmint.evaluate.utility import detector_f1
 from flowmint.flows.split import FewShot, few_shot
 from flowmint.generators import GENERATORS, make_generator
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    Cell = tuple[str, int, str]
+
 MOST = 2_500
 """Most benign training rows, most test rows of a class, and what the attack is balanced to."""
+
+WHOLE = "ciciomt2024"
+"""Source of which ``--whole`` balances everything."""
 
 OURS = "latent_diffusion"
 REFERENCES = ("none", "all_real_rows")
@@ -134,6 +145,25 @@ def run_cell(data: Path, *, task: str, seed: int, generator: str, rate_rows: int
     return cell
 
 
+def run_whole(data: Path, *, generator: str) -> dict[str, Any]:
+    """Balance the whole of `WHOLE` on the command line, every class to the largest, in a process of its own."""
+    source = SOURCES[WHOLE]
+    table = data / "flows" / source.files[0]
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "balanced.parquet"
+        program = str(Path(sys.executable).with_name("flowmint"))
+        command = [program, "balance", str(table), "--label", source.label, "--out", str(out)]
+        start = time.perf_counter()
+        process = subprocess.Popen([*command, "--generator", generator, "--quiet"])  # noqa: S603 - ours
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        if status:
+            message = f"balance with {generator} ended with status {status}"
+            raise RuntimeError(message)
+        rows = pl.scan_parquet(out).select(pl.len()).collect().item()
+    return {"generator": generator, "seconds": seconds, "peak_gib": usage.ru_maxrss / 2**20, "rows": rows}
+
+
 def interval(values: list[float]) -> tuple[float, float]:
     """Mean and half-width of the 95 % t-interval (NaN with a single value)."""
     count = len(values)
@@ -148,8 +178,15 @@ def collect(cells: list[dict[str, Any]], task: str, generator: str) -> dict[int,
     return {c["seed"]: c for c in cells if c["task"] == task and c["generator"] == generator}
 
 
-def markdown(cells: list[dict[str, Any]], tasks: list[str], generators: list[str], about: dict[str, Any]) -> str:
-    """Write the table: a block for each task, a line for each generator."""
+def markdown(
+    cells: list[dict[str, Any]],
+    *,
+    tasks: list[str],
+    generators: list[str],
+    about: dict[str, Any],
+    whole: list[dict[str, Any]],
+) -> str:
+    """Write the tables: a block for each task, a line for each generator."""
     lines = ["# Few-shot benchmark", ""]
     lines += [f"{key}: {value}  " for key, value in about.items()]
     lines += [
@@ -173,6 +210,10 @@ def markdown(cells: list[dict[str, Any]], tasks: list[str], generators: list[str
             own = collect(cells, task, generator)
             if own:
                 lines.append(row(generator, own, ours, detectors))
+    if whole:
+        lines += ["", f"## flowmint balance on the whole of {WHOLE}, every class to the largest", ""]
+        lines += ["| generator | seconds | peak memory, GiB | rows written |", "|---|---|---|---|"]
+        lines += [f"| {w['generator']} | {w['seconds']:.0f} | {w['peak_gib']:.2f} | {w['rows']:,} |" for w in whole]
     return "\n".join(lines) + "\n"
 
 
@@ -230,22 +271,15 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seeds", default="5,6,7,8,9", help="seeds; 0 to 4 were seen while settings were chosen")
     parser.add_argument("--generators", default=",".join([*REFERENCES[:1], *GENERATORS, *REFERENCES[1:]]))
     parser.add_argument("--rate-rows", type=int, default=0, help="also time sampling of so many rows")
+    parser.add_argument("--whole", action="store_true", help=f"also balance the whole of {WHOLE} with each generator")
     parser.add_argument("--workers", type=int, default=2, help="cells that run at once")
     parser.add_argument("--threads", type=int, default=1, help="torch threads of each cell")
     parser.add_argument("--out", type=Path, required=True, help="result without extension: .json and .md are written")
     return parser.parse_args()
 
 
-def main() -> None:
-    """Run the cells that are missing and write both files."""
-    args = parse()
-    tasks, generators = args.task or list(TASKS), args.generators.split(",")
-    seeds = [int(seed) for seed in args.seeds.split(",")]
-    store = args.out.with_suffix(".json")
-    cells = json.loads(store.read_text())["cells"] if store.exists() else []
-    done = {(c["task"], c["seed"], c["generator"]) for c in cells}
-    wanted = [key for key in product(tasks, seeds, generators) if key not in done]
-    about = describe(args)
+def run_cells(args: argparse.Namespace, wanted: list[Cell]) -> Iterator[dict[str, Any]]:
+    """Run cells side by side and give each as it ends."""
     with ProcessPoolExecutor(args.workers) as pool:
         common = {"rate_rows": args.rate_rows, "threads": args.threads}
         jobs = [
@@ -253,12 +287,35 @@ def main() -> None:
             for task, seed, generator in wanted
         ]
         for job in track(as_completed(jobs), total=len(jobs), description="cells"):
-            cells.append(job.result())
-            cells.sort(key=lambda c: (tasks.index(c["task"]) if c["task"] in tasks else -1, c["seed"], c["generator"]))
-            partial = store.with_suffix(".partial")
-            partial.write_text(json.dumps({"about": about, "cells": cells}, indent=1) + "\n")
-            partial.replace(store)
-    args.out.with_suffix(".md").write_text(markdown(cells, tasks, generators, about))
+            yield job.result()
+
+
+def main() -> None:
+    """Run what is missing and write both files."""
+    args = parse()
+    tasks, generators = args.task or list(TASKS), args.generators.split(",")
+    seeds = [int(seed) for seed in args.seeds.split(",")]
+    store = args.out.with_suffix(".json")
+    known = json.loads(store.read_text()) if store.exists() else {}
+    cells, whole, about = known.get("cells", []), known.get("whole", []), describe(args)
+
+    def save() -> None:
+        cells.sort(key=lambda c: (tasks.index(c["task"]) if c["task"] in tasks else -1, c["seed"], c["generator"]))
+        partial = store.with_suffix(".partial")
+        partial.write_text(json.dumps({"about": about, "cells": cells, "whole": whole}, indent=1) + "\n")
+        partial.replace(store)
+
+    done = {(c["task"], c["seed"], c["generator"]) for c in cells}
+    for cell in run_cells(args, [key for key in product(tasks, seeds, generators) if key not in done]):
+        cells.append(cell)
+        save()
+    balanced = {w["generator"] for w in whole}
+    for generator in generators if args.whole else []:
+        if generator not in {*REFERENCES, *balanced}:
+            whole.append(run_whole(args.data, generator=generator))
+            save()
+    text = markdown(cells, tasks=tasks, generators=generators, about=about, whole=whole)
+    args.out.with_suffix(".md").write_text(text)
 
 
 if __name__ == "__main__":
