@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-
 EDGE = 1e-6
 """Share of a cell that positions keep from its edges."""
 
