@@ -268,7 +268,7 @@ def parse() -> argparse.Namespace:
     default = os.environ.get("FLOWMINT_DATA", str(Path(__file__).parents[2] / "shared" / "data"))
     parser.add_argument("--data", type=Path, default=Path(default), help="folder that holds flows/*.parquet")
     parser.add_argument("--task", action="append", help="source:attack:rows, repeatable; all of ours if absent")
-    parser.add_argument("--seeds", default="5,6,7,8,9", help="seeds; 0 to 4 were seen while settings were chosen")
+    parser.add_argument("--seeds", default="10,11,12,13,14", help="seeds; 0 to 9 were seen while settings were chosen")
     parser.add_argument("--generators", default=",".join([*REFERENCES[:1], *GENERATORS, *REFERENCES[1:]]))
     parser.add_argument("--rate-rows", type=int, default=0, help="also time sampling of so many rows")
     parser.add_argument("--whole", action="store_true", help=f"also balance the whole of {WHOLE} with each generator")
