@@ -51,6 +51,7 @@ WHOLE = "ciciomt2024"
 
 OURS = "latent_diffusion"
 REFERENCES = ("none", "all_real_rows")
+ALL = ("none", *GENERATORS, "all_real_rows")
 
 
 @dataclass(frozen=True)
@@ -178,15 +179,10 @@ def collect(cells: list[dict[str, Any]], task: str, generator: str) -> dict[int,
     return {c["seed"]: c for c in cells if c["task"] == task and c["generator"] == generator}
 
 
-def markdown(
-    cells: list[dict[str, Any]],
-    *,
-    tasks: list[str],
-    generators: list[str],
-    about: dict[str, Any],
-    whole: list[dict[str, Any]],
-) -> str:
+def markdown(cells: list[dict[str, Any]], *, about: dict[str, Any], whole: list[dict[str, Any]]) -> str:
     """Write the tables: a block for each task, a line for each generator."""
+    tasks = list(dict.fromkeys([*TASKS, *(c["task"] for c in cells)]))
+    generators = list(dict.fromkeys([*ALL, *(c["generator"] for c in cells)]))
     lines = ["# Few-shot benchmark", ""]
     lines += [f"{key}: {value}  " for key, value in about.items()]
     lines += [
@@ -269,7 +265,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=Path(default), help="folder that holds flows/*.parquet")
     parser.add_argument("--task", action="append", help="source:attack:rows, repeatable; all of ours if absent")
     parser.add_argument("--seeds", default="10,11,12,13,14", help="seeds; 0 to 9 were seen while settings were chosen")
-    parser.add_argument("--generators", default=",".join([*REFERENCES[:1], *GENERATORS, *REFERENCES[1:]]))
+    parser.add_argument("--generators", default=",".join(ALL), help="names, separated by commas")
     parser.add_argument("--rate-rows", type=int, default=0, help="also time sampling of so many rows")
     parser.add_argument("--whole", action="store_true", help=f"also balance the whole of {WHOLE} with each generator")
     parser.add_argument("--workers", type=int, default=2, help="cells that run at once")
@@ -314,7 +310,7 @@ def main() -> None:
         if generator not in {*REFERENCES, *balanced}:
             whole.append(run_whole(args.data, generator=generator))
             save()
-    text = markdown(cells, tasks=tasks, generators=generators, about=about, whole=whole)
+    text = markdown(cells, about=about, whole=whole)
     args.out.with_suffix(".md").write_text(text)
 
 
