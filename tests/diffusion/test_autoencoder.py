@@ -15,6 +15,10 @@ CELLS = Cells(
 )
 
 
+def loss_of(logits, positions, cells, targets, shared, weights=(1.0, 1.0)):
+    return reconstruction_loss(logits, positions, cells=cells, targets=targets, shared=shared, weights=weights)
+
+
 def test_placing_is_the_inverse_of_locating():
     points = torch.rand(500, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     cells, positions = CELLS.locate(points)
@@ -48,11 +52,11 @@ def test_a_right_answer_costs_nothing_and_a_wrong_one_something():
     sure = tuple(100 * torch.nn.functional.one_hot(cells[:, i], n).float() for i, n in enumerate(CELLS.counts))
     positions = torch.rand(2, 2)
     shared = CELLS.is_shared(cells)
-    assert reconstruction_loss(sure, positions, cells, positions, shared) == 0
-    assert reconstruction_loss(sure, positions, cells.flip(0), positions, shared) > 10
-    assert reconstruction_loss(sure, 1 - positions, cells, positions, shared) > 0
+    assert loss_of(sure, positions, cells, positions, shared) == 0
+    assert loss_of(sure, positions, cells.flip(0), positions, shared) > 10
+    assert loss_of(sure, 1 - positions, cells, positions, shared) > 0
     none = torch.zeros(2, 2)
-    assert reconstruction_loss(sure, 1 - positions, cells, positions, none) == 0
+    assert loss_of(sure, 1 - positions, cells, positions, none) == 0
 
 
 def test_training_gives_the_cells_of_rows_back():
@@ -66,7 +70,7 @@ def test_training_gives_the_cells_of_rows_back():
 
     def loss():
         decoded = autoencoder.decode(autoencoder.encode(normal, cells))
-        return reconstruction_loss(*decoded, cells, positions.float(), CELLS.is_shared(cells))
+        return loss_of(*decoded, cells, positions.float(), CELLS.is_shared(cells))
 
     with SILENT.stage("autoencoder", total=200, unit="steps") as stage:
         train(autoencoder, loss, training=Training(200, 400, 1e-2), stage=stage)
@@ -74,3 +78,11 @@ def test_training_gives_the_cells_of_rows_back():
     assert torch.equal(torch.stack([column.argmax(dim=1) for column in logits], dim=1), cells)
     error = (CELLS.is_shared(cells) * (decoded - positions)).abs().mean()
     assert error < 0.1
+
+
+def test_columns_count_as_much_as_they_weigh():
+    cells = torch.tensor([[0, 1]])
+    even = tuple(torch.zeros(1, count) for count in CELLS.counts)
+    none, positions = torch.zeros(1, 2), torch.zeros(1, 2)
+    losses = [loss_of(even, positions, cells, positions, none, weights) for weights in ((1.0, 0.0), (3.0, 0.0))]
+    assert losses[1].item() == pytest.approx(3 * losses[0].item())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 from hypothesis import given
@@ -12,7 +14,7 @@ from flowmint.encode.support import Support
 from flowmint.flows.schema import Schema
 
 
-def support_of(values: list[int]) -> Support:
+def support_of(values: list[Any]) -> Support:
     table = pl.DataFrame({"x": values})
     return Support.fit(Schema.infer(table).columns[0], table["x"], np.ones(len(values)))
 
@@ -42,3 +44,25 @@ def test_a_spike_is_a_cell_of_its_own():
     assert edges[1] == 0.5
     assert not shared[0]
     assert shared[1:].all()
+
+
+def test_every_category_is_a_cell_of_its_own():
+    edges, shared = cell_edges(support_of(["http"] * 900 + [f"service {i}" for i in range(60)]), cells=10)
+    assert len(edges) == 62
+    assert not shared.any()
+
+
+def test_only_the_rarest_of_very_many_categories_share_cells():
+    edges, shared = cell_edges(support_of([f"host {i}" for i in range(2000)]), cells=50)
+    assert len(edges) - 1 < 570
+    assert not shared[:512].any()
+
+
+def test_what_is_no_number_has_cells_of_its_own():
+    values = [float(i) for i in range(1000)] + [float("inf"), float("-inf"), float("nan"), None]
+    support = support_of(values)
+    edges, shared = cell_edges(support, cells=10)
+    states = np.searchsorted(support.edges, edges)
+    widths = dict(zip(states[:-1].tolist(), np.diff(states).tolist(), strict=True))
+    assert [widths[state] for state in (0, 1001, 1002, 1003)] == [1, 1, 1, 1]
+    assert shared.sum() >= 10

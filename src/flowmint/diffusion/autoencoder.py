@@ -121,7 +121,13 @@ class Autoencoder(nn.Module):
 
 
 def reconstruction_loss(
-    logits: tuple[Tensor, ...], positions: Tensor, cells: Tensor, targets: Tensor, shared: Tensor
+    logits: tuple[Tensor, ...],
+    positions: Tensor,
+    *,
+    cells: Tensor,
+    targets: Tensor,
+    shared: Tensor,
+    weights: tuple[float, ...],
 ) -> Tensor:
     """Cross-entropy of the cells plus squared error of the positions in cells of several values.
 
@@ -131,12 +137,14 @@ def reconstruction_loss(
         cells: True cells, int64 [n, columns].
         targets: True positions [n, columns].
         shared: Whether the true cell holds several values, 0 or 1 [n, columns].
+        weights: How much each column's cells count [columns].
 
     Returns:
         A scalar, the mean over rows and columns.
     """
     entropies = [
-        nn.functional.cross_entropy(column, cells[:, index], reduction="sum") for index, column in enumerate(logits)
+        weight * nn.functional.cross_entropy(column, cells[:, index], reduction="sum")
+        for index, (weight, column) in enumerate(zip(weights, logits, strict=True))
     ]
     error = 4 * (shared * (positions - targets) ** 2).sum()
     return (torch.stack(entropies).sum() + error) / cells.numel()

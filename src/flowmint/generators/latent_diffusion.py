@@ -91,6 +91,8 @@ class LatentDiffusion(DenoisingGenerator):
         autoencoder = build(self._make_autoencoder, seed=seed, device=normal.device)
         generator = torch.Generator(normal.device).manual_seed(seed)
         shared = self.cells_.is_shared(cells)
+        # a wrong name spoils a row more than a number that is a little off
+        weights = tuple(float(numbers_of(support)) for support in self.encoder_.modelled)
 
         def loss() -> Tensor:
             rows = torch.randint(len(normal), (self.batch_rows,), generator=generator, device=normal.device)
@@ -98,7 +100,9 @@ class LatentDiffusion(DenoisingGenerator):
             spread = latents.detach().std(dim=0, correction=0)
             noise = torch.randn(latents.shape, generator=generator, device=latents.device)
             decoded = autoencoder.decode(latents + self.latent_noise * spread * noise)
-            return reconstruction_loss(*decoded, cells[rows], positions[rows], shared[rows])
+            return reconstruction_loss(
+                *decoded, cells=cells[rows], targets=positions[rows], shared=shared[rows], weights=weights
+            )
 
         training = Training(self.sizes_.autoencoder_steps, self.batch_rows, self.autoencoder_learning_rate)
         with progress.stage("autoencoder", total=training.steps, unit="steps") as stage:
