@@ -46,6 +46,9 @@ SCHEDULES: dict[str, Schedule] = {
 CHUNK = 8192
 """Rows that are sampled together."""
 
+PIECE = 2048
+"""Rows that pass through the network together: few enough for a processor's cache."""
+
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class DenoisingGenerator(Generator):
@@ -129,9 +132,13 @@ class DenoisingGenerator(Generator):
         grid = denoiser.schedule.grid(steps).to(device)
         noise = torch.randn((rows, self.sizes_.dimensions), generator=generator, device=device)
         label = torch.tensor([code], device=device)
-        x = noise * denoiser.schedule.sigma(grid[0])
-        points = SOLVERS[self.solver](lambda point, t: denoiser(point, t, label), x, grid, denoiser.schedule)
-        return points * self.spread_ + self.mean_
+        start = noise * denoiser.schedule.sigma(grid[0])
+        solve = SOLVERS[self.solver]
+        parts = [
+            solve(lambda x, t: denoiser(x, t, label), start[first : first + PIECE], grid, denoiser.schedule)
+            for first in range(0, rows, PIECE)
+        ]
+        return torch.cat(parts) * self.spread_ + self.mean_
 
     def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         arrays, columns = self.encoder_.to_state()
