@@ -199,7 +199,9 @@ def markdown(cells: list[dict[str, Any]], *, about: dict[str, Any], whole: list[
         if some is None:
             continue
         detectors = list(some["f1"])
-        lines += ["", f"## {source}: {attack}, {some['attack_rows']} real rows", ""]
+        seeds = sorted({c["seed"] for c in cells if c["task"] == task})
+        told = f"{some['attack_rows']} real rows, seeds {', '.join(map(str, seeds))}"
+        lines += ["", f"## {source}: {attack}, {told}", ""]
         lines.append("| generator | mean | " + " | ".join(detectors) + f" | {OURS} − | fit s | rows/s |")
         lines.append("|---|" + "---|" * (len(detectors) + 4))
         for generator in generators:
@@ -242,7 +244,6 @@ def describe(args: argparse.Namespace) -> dict[str, Any]:
         "Machine": f"{platform.machine()}, {processor()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "Versions": ", ".join(versions),
         "Workers and threads": f"{args.workers} × {args.threads}",
-        "Seeds": args.seeds,
         "Test": f"half of each class, at most {MOST:,} rows of it; trained on at most {MOST:,} benign rows",
     }
 
