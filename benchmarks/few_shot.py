@@ -174,6 +174,12 @@ def interval(values: list[float]) -> tuple[float, float]:
     return float(np.mean(values)), float(half)
 
 
+def shown(values: list[float], *, sign: str) -> str:
+    """Write a mean, with its interval where there are several values."""
+    mean, half = interval(values)
+    return f"{mean:{sign}.3f}" + (f" ± {half:.3f}" if len(values) > 1 else "")
+
+
 def collect(cells: list[dict[str, Any]], task: str, generator: str) -> dict[int, dict[str, Any]]:
     """The cells of one task and generator by seed."""
     return {c["seed"]: c for c in cells if c["task"] == task and c["generator"] == generator}
@@ -217,12 +223,12 @@ def markdown(cells: list[dict[str, Any]], *, about: dict[str, Any], whole: list[
 
 def row(generator: str, own: dict[int, Any], ours: dict[int, Any], detectors: list[str]) -> str:
     """One line of a task's table."""
-    mean = "{:.3f} ± {:.3f}".format(*interval([c["mean_f1"] for c in own.values()]))
+    mean = shown([c["mean_f1"] for c in own.values()], sign="")
     each = [f"{np.mean([c['f1'][name] for c in own.values()]):.3f}" for name in detectors]
     both = sorted(set(own) & set(ours))
     paired = "–"
     if generator != OURS and both:
-        paired = "{:+.3f} ± {:.3f}".format(*interval([ours[s]["mean_f1"] - own[s]["mean_f1"] for s in both]))
+        paired = shown([ours[s]["mean_f1"] - own[s]["mean_f1"] for s in both], sign="+")
     costs = []
     for key, digits in (("fit_seconds", 1), ("sampled_rows_per_second", 0)):
         values = [c[key] for c in own.values() if key in c]
