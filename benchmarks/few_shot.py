@@ -213,7 +213,7 @@ def markdown(cells: list[dict[str, Any]], *, about: dict[str, Any], whole: list[
         for generator in generators:
             own = collect(cells, task, generator)
             if own:
-                lines.append(row(generator, own, ours, detectors))
+                lines.append(row(generator, own, ours, detectors=detectors, seeds=seeds))
     if whole:
         lines += ["", f"## flowmint balance on the whole of {WHOLE}, every class to the largest", ""]
         lines += ["| generator | seconds | peak memory, GiB | rows written |", "|---|---|---|---|"]
@@ -221,8 +221,8 @@ def markdown(cells: list[dict[str, Any]], *, about: dict[str, Any], whole: list[
     return "\n".join(lines) + "\n"
 
 
-def row(generator: str, own: dict[int, Any], ours: dict[int, Any], detectors: list[str]) -> str:
-    """One line of a task's table."""
+def row(generator: str, own: dict[int, Any], ours: dict[int, Any], *, detectors: list[str], seeds: list[int]) -> str:
+    """One line of a task's table; a generator that ran with fewer seeds than the others says with which."""
     mean = shown([c["mean_f1"] for c in own.values()], sign="")
     each = [f"{np.mean([c['f1'][name] for c in own.values()]):.3f}" for name in detectors]
     both = sorted(set(own) & set(ours))
@@ -234,6 +234,8 @@ def row(generator: str, own: dict[int, Any], ours: dict[int, Any], detectors: li
         values = [c[key] for c in own.values() if key in c]
         costs.append(f"{np.median(values):,.{digits}f}" if values else "–")
     name = f"**{generator}**" if generator == OURS else generator
+    if sorted(own) != seeds:
+        name += f" (seeds {', '.join(map(str, sorted(own)))})"
     return "| " + " | ".join([name, mean, *each, paired, *costs]) + " |"
 
 
