@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from flowmint.progress import Progress
 
 
+MIXING = 0.15
+"""Share of columns that are mixed in tables that have categorical columns."""
+
+
 @dataclass(kw_only=True, eq=False, repr=False)
 class LatentDiffusion(DenoisingGenerator):
     """Latent diffusion for flow tables (after arXiv 2601.16976; details are ours, see docs/method.md).
@@ -43,6 +47,8 @@ class LatentDiffusion(DenoisingGenerator):
         autoencoder_steps: Training steps of the autoencoder.
         autoencoder_learning_rate: Highest learning rate of the autoencoder.
         latent_noise: Noise added to latents while the autoencoder trains, in units of their spread.
+        mixing: Share of a row's columns that are replaced by other rows' while the autoencoder trains, so that it
+            learns to describe any row rather than the few that there are.
     """
 
     name: ClassVar[str] = "latent_diffusion"
@@ -53,6 +59,7 @@ class LatentDiffusion(DenoisingGenerator):
     autoencoder_steps: int | None = None
     autoencoder_learning_rate: float = 3e-3
     latent_noise: float = 0.05
+    mixing: float | None = None
 
     def _fit(self, table: pl.DataFrame, codes: Codes, schema: Schema, classes: int, progress: Progress) -> None:
         # Encoder and autoencoder see classes as frequent as they are: resolution follows the rows there are,
@@ -91,23 +98,31 @@ class LatentDiffusion(DenoisingGenerator):
         autoencoder = build(self._make_autoencoder, seed=seed, device=normal.device)
         generator = torch.Generator(normal.device).manual_seed(seed)
         shared = self.cells_.is_shared(cells)
+        mixing = self._mixing()
         # a wrong name spoils a row more than a number that is a little off
         weights = tuple(float(numbers_of(support)) for support in self.encoder_.modelled)
 
         def loss() -> Tensor:
-            rows = torch.randint(len(normal), (self.batch_rows,), generator=generator, device=normal.device)
-            latents = autoencoder.encode(normal[rows], cells[rows])
+            batch = draw_mixed(normal.shape, self.batch_rows, share=mixing, generator=generator)
+            numbers, places, targets = (part.gather(0, batch) for part in (normal, cells, positions))
+            latents = autoencoder.encode(numbers, places)
             spread = latents.detach().std(dim=0, correction=0)
             noise = torch.randn(latents.shape, generator=generator, device=latents.device)
             decoded = autoencoder.decode(latents + self.latent_noise * spread * noise)
             return reconstruction_loss(
-                *decoded, cells=cells[rows], targets=positions[rows], shared=shared[rows], weights=weights
+                *decoded, cells=places, targets=targets, shared=shared.gather(0, batch), weights=weights
             )
 
         training = Training(self.sizes_.autoencoder_steps, self.batch_rows, self.autoencoder_learning_rate)
         with progress.stage("autoencoder", total=training.steps, unit="steps") as stage:
             train(autoencoder, loss, training=training, stage=stage)
         return autoencoder
+
+    def _mixing(self) -> float:
+        """Where names stand beside numbers, rows are further from each other than an autoencoder can guess."""
+        if self.mixing is not None:
+            return self.mixing
+        return MIXING if any(numbers_of(support) > 1 for support in self.encoder_.modelled) else 0.0
 
     @torch.no_grad()
     def _decode(self, points: Tensor) -> pl.DataFrame:
@@ -130,6 +145,28 @@ class LatentDiffusion(DenoisingGenerator):
         with torch.device("meta"):
             self.autoencoder_ = self._make_autoencoder()
         restore_module(self.autoencoder_, arrays, "autoencoder", device)
+
+
+def draw_mixed(shape: torch.Size, count: int, *, share: float, generator: torch.Generator) -> Tensor:
+    """Draw rows, some of whose columns come from other rows.
+
+    Args:
+        shape: Rows and columns to draw from.
+        count: How many rows.
+        share: Share of columns that come from another row each.
+        generator: Source of randomness, on the device of the result.
+
+    Returns:
+        For each row and column the row to take it from, int64 [count, columns].
+    """
+    rows, columns = shape
+    device = generator.device
+    own = torch.randint(rows, (count, 1), generator=generator, device=device).expand(count, columns)
+    if not share:
+        return own
+    others = torch.randint(rows, (count, columns), generator=generator, device=device)
+    mixed = torch.rand((count, columns), generator=generator, device=device) < share
+    return torch.where(mixed, others, own)
 
 
 def numbers_of(support: Support) -> int:
