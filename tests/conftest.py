@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,30 @@ settings.register_profile("flowmint", deadline=None)
 settings.load_profile("flowmint")
 
 ROOT = Path(__file__).parents[1]
+
+
+class Watch:
+    """A progress that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.stages: list[tuple[str, int, str]] = []
+        self.done: list[int] = []
+
+    @contextmanager
+    def stage(self, name: str, *, total: int, unit: str) -> Iterator[Watch]:
+        """Open a stage."""
+        self.stages.append((name, total, unit))
+        yield self
+
+    def advance(self, amount: int) -> None:
+        """Remember a report."""
+        self.done.append(amount)
+
+
+@pytest.fixture
+def watch() -> Watch:
+    """What to give as progress, to see what is reported."""
+    return Watch()
 
 
 @pytest.fixture(scope="session")

@@ -296,30 +296,13 @@ def test_a_long_cell_in_a_parquet_is_refused(tmp_path):
         read_table(path)
 
 
-def test_progress_counts_the_bytes_of_all_files(tmp_path):
+def test_progress_counts_the_bytes_of_all_files(tmp_path, watch):
     (tmp_path / "a.csv").write_text("x\n1\n")
     (tmp_path / "b.csv").write_text("x\n1\n2\n")
     write_table(pl.DataFrame({"x": [1]}), tmp_path / "c.parquet")
     with pa.CompressedOutputStream(str(tmp_path / "d.csv.zst"), "zstd") as stream:
         stream.write(b"x\n5\n")
-    seen: list[tuple[str, int, str]] = []
-    done = []
-
-    class Watch:
-        def stage(self, name, *, total, unit):
-            seen.append((name, total, unit))
-            return self
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *error):
-            return None
-
-        def advance(self, amount):
-            done.append(amount)
-
-    read_table(tmp_path, label_from_name=True, progress=Watch())
+    read_table(tmp_path, label_from_name=True, progress=watch)
     total = sum(path.stat().st_size for path in tmp_path.iterdir())
-    assert seen == [("reading", total, "bytes")]
-    assert sum(done) == total
+    assert watch.stages == [("reading", total, "bytes")]
+    assert sum(watch.done) == total

@@ -224,25 +224,10 @@ def test_a_setting_out_of_its_range_is_refused_when_fitting(name, flows, labels,
         fit(name, flows, labels, **setting)
 
 
-def test_every_row_that_is_minted_is_reported(fitted):
-    done = []
-
-    class Watch:
-        def stage(self, name, *, total, unit):
-            assert (name, total, unit) == ("sampling", 100, "rows")
-            return self
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *error):
-            return None
-
-        def advance(self, amount):
-            done.append(amount)
-
-    fitted.sample(100, label="Benign", progress=Watch())
-    assert sum(done) == 100
+def test_every_row_that_is_minted_is_reported(fitted, watch):
+    fitted.sample(100, label="Benign", progress=watch)
+    assert watch.stages == [("sampling", 100, "rows")]
+    assert sum(watch.done) == 100
 
 
 def test_an_unknown_generator_gets_the_nearest_name():

@@ -2,8 +2,7 @@
 
 The rule, with r rows, c classes and k columns that vary:
 
-* dimensions of a latent: k, with log2(s) more for each categorical column of s > 2 values, from 8 to 64
-  (fewer lose the dependence between columns, see docs/method.md);
+* dimensions of a latent: k, with log2(s) more for each categorical column of s > 2 values, from 8 to 64;
 * cells: √r, from 32 to 64 up to 5,000 rows and to at most 128 above;
 * width: 192 up to 5,000 rows, then growing with r^(1/4), to at most 512, in steps of 64;
 * steps: 1,400 for the autoencoder and 700 for the denoiser up to 5,000 rows and 2 classes, growing with
