@@ -51,9 +51,10 @@ class DataDiffusion(DenoisingGenerator):
         )
         if not columns:
             return
-        seeds = spawn_seeds(self.seed, 2)
+        seeds = spawn_seeds(self.seed, 3)
         points = torch.from_numpy(self._spread(table, seeds[0])).to(find_device(self.device))
         self._fit_denoiser(points, codes, classes=classes, seed=seeds[1], progress=progress)
+        self._measure_sharpness(table, codes, classes=classes, seed=seeds[2])
 
     def _dimensions(self) -> int:
         return max(sum(map(width, self.encoder_.modelled)), 1)

@@ -15,10 +15,11 @@ from torch import Tensor
 from flowmint.diffusion.backbone import Backbone
 from flowmint.diffusion.denoise import Denoiser
 from flowmint.diffusion.noise import RectifiedFlow, Schedule, VarianceExploding
-from flowmint.diffusion.sample import SOLVERS
+from flowmint.diffusion.sample import SOLVERS, Denoise
 from flowmint.diffusion.train import Training, WeightedRows, build, train
 from flowmint.encode.encoder import Encoder
 from flowmint.generators.base import Generator
+from flowmint.generators.sharpness import Sharpness
 from flowmint.generators.sizes import Sizes
 from flowmint.generators.tensors import (
     class_weights,
@@ -66,9 +67,12 @@ class DenoisingGenerator(Generator):
         bandwidth: Noise added to points while the denoiser trains, in units of their spread: it learns
             a kernel estimate of their density rather than the points themselves.
         class_power: A class of n rows weighs n^class_power while the denoiser trains.
+        sharpness: How far rows keep away from the class that theirs is most mistaken for, see
+            `flowmint.generators.sharpness`; 0 not at all.
         schedule: Noise schedule.
         solver: Solver of the sampler.
-        evaluations: How often the denoiser is evaluated for each sample.
+        evaluations: How often the denoiser is evaluated for each sample; classes that are sharpened take
+            two evaluations a step.
         device: Where to train and sample: ``cpu``, ``cuda`` or ``auto``.
     """
 
@@ -82,6 +86,7 @@ class DenoisingGenerator(Generator):
     learning_rate: float = 2e-3
     bandwidth: float = 0.15
     class_power: float = 0.5
+    sharpness: float | None = None
     schedule: str = "rectified_flow"
     solver: str = "dpm_solver"
     evaluations: int = 15
@@ -106,6 +111,11 @@ class DenoisingGenerator(Generator):
             train(denoiser, loss, training=training, stage=stage)
         self.denoiser_ = denoiser
 
+    def _measure_sharpness(self, table: pl.DataFrame, codes: Codes, *, classes: int, seed: int) -> None:
+        """Learn how well classes can be told from each other, and so how much sampling sharpens them."""
+        points = self.encoder_.encode(table, seed=seed)
+        self.sharpness_ = Sharpness.measure(points, codes, classes=classes, seed=seed, given=self.sharpness)
+
     def _standardise(self, raw: Tensor, weights: Tensor) -> Tensor:
         """Remember the points' weighted mean and spread; give points of unit variance."""
         share = (weights / weights.sum())[:, None].float()
@@ -127,25 +137,35 @@ class DenoisingGenerator(Generator):
     @torch.no_grad()
     def _draw(self, rows: int, code: int, generator: torch.Generator) -> Tensor:
         """Draw points of one class [rows, dimensions]."""
-        denoiser, device = self.denoiser_, generator.device
-        steps = (self.evaluations + 1) // 2 if self.solver == "heun" else self.evaluations
-        grid = denoiser.schedule.grid(steps).to(device)
+        schedule, device = self.denoiser_.schedule, generator.device
+        each = (2 if self.solver == "heun" else 1) * (2 if self.sharpness_.strength[code] else 1)
+        grid = schedule.grid(-(-self.evaluations // each)).to(device)
         noise = torch.randn((rows, self.sizes_.dimensions), generator=generator, device=device)
-        label = torch.tensor([code], device=device)
-        start = noise * denoiser.schedule.sigma(grid[0])
-        solve = SOLVERS[self.solver]
-        parts = [
-            solve(lambda x, t: denoiser(x, t, label), start[first : first + PIECE], grid, denoiser.schedule)
-            for first in range(0, rows, PIECE)
-        ]
+        start = noise * (schedule.sigma(grid[0]) * self.sharpness_.temperature(code))
+        denoise, solve = self._denoise(code, device), SOLVERS[self.solver]
+        parts = [solve(denoise, start[first : first + PIECE], grid, schedule) for first in range(0, rows, PIECE)]
         return torch.cat(parts) * self.spread_ + self.mean_
+
+    def _denoise(self, code: int, device: torch.device) -> Denoise:
+        """Predict clean points of one class, away from the class that it is most mistaken for."""
+        denoiser, strength = self.denoiser_, self.sharpness_.strength[code]
+        label, away = (torch.tensor([number], device=device) for number in (code, self.sharpness_.away[code]))
+
+        def denoise(x_t: Tensor, t: Tensor) -> Tensor:
+            clean: Tensor = denoiser(x_t, t, label)
+            return clean + strength * (clean - denoiser(x_t, t, away)) if strength else clean
+
+        return denoise
 
     def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         arrays, columns = self.encoder_.to_state()
         if self.encoder_.modelled:
             arrays |= module_arrays(self.denoiser_, "denoiser")
             arrays |= {"points/mean": self.mean_.cpu().numpy(), "points/spread": self.spread_.cpu().numpy()}
-        return arrays, {"columns": columns, "sizes": dataclasses.asdict(self.sizes_)}
+        learnt = {"columns": columns, "sizes": dataclasses.asdict(self.sizes_)}
+        if self.encoder_.modelled:
+            learnt["sharpness"] = dataclasses.asdict(self.sharpness_)
+        return arrays, learnt
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], learnt: Mapping[str, Any]) -> None:
         self.encoder_ = Encoder.from_state(self.schema_, arrays, learnt["columns"])
@@ -156,6 +176,7 @@ class DenoisingGenerator(Generator):
         with torch.device("meta"):
             self.denoiser_ = self._make_denoiser(len(self.classes_.values))
         restore_module(self.denoiser_, arrays, "denoiser", device)
+        self.sharpness_ = Sharpness.from_json(learnt["sharpness"], classes=len(self.classes_.values))
         shape = (self.sizes_.dimensions,)
         self.mean_ = restore_array(arrays, "points/mean", shape).to(device)
         self.spread_ = restore_array(arrays, "points/spread", shape).to(device)

@@ -75,7 +75,7 @@ class LatentDiffusion(DenoisingGenerator):
         )
         if not numbers:
             return
-        seeds = spawn_seeds(self.seed, 3)
+        seeds = spawn_seeds(self.seed, 4)
         device = find_device(self.device)
         self.cells_ = cut(self.encoder_, self.sizes_.cells, device)
         normal = torch.from_numpy(self.encoder_.encode(table, seed=seeds[0])).to(device)
@@ -84,6 +84,7 @@ class LatentDiffusion(DenoisingGenerator):
         with torch.no_grad():
             latents = self.autoencoder_.encode(normal, cells)
         self._fit_denoiser(latents, codes, classes=classes, seed=seeds[2], progress=progress)
+        self._measure_sharpness(table, codes, classes=classes, seed=seeds[3])
 
     def _make_autoencoder(self) -> Autoencoder:
         return Autoencoder(

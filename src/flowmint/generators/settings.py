@@ -35,6 +35,7 @@ DECIMAL: dict[str, tuple[float, float]] = {
     "class_power": (0.0, 1.0),
     "latent_noise": (0.0, 10.0),
     "mixing": (0.0, 1.0),
+    "sharpness": (0.0, 10.0),
 }
 """Decimal settings: lowest and highest value."""
 
