@@ -30,12 +30,13 @@ from flowmint.rules.language import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from flowmint.rules.language import Condition, Expression, Tolerance
+    from flowmint.rules.language import Condition, Expression, Operator, Tolerance
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Booleans: TypeAlias = npt.NDArray[np.bool_]
+
 
 @dataclass(frozen=True)
 class TextColumn:
@@ -126,10 +127,10 @@ def judge(condition: Condition, columns: Columns) -> Verdict:
     return Verdict(np.broadcast_to(verdict.true, shape), applicable)
 
 
-def _value(node: Expression, columns: Columns) -> Floats:
+def _value(node: Expression, columns: Columns) -> Any:  # noqa: ANN401, PLR0911 - an array or one number; one case for each kind
     match node:
         case Number(value):
-            return np.float64(value)  # type: ignore[return-value] # broadcasts like an array
+            return np.float64(value)
         case Column(name):
             return columns.numbers[name]
         case Negate(operand):
@@ -165,18 +166,18 @@ def _bit_or(values: list[Floats]) -> Floats:
     return np.where(whole, bits.astype(np.float64), np.nan)
 
 
-_ARITHMETIC = {
+_ARITHMETIC: dict[Operator, Callable[..., Any]] = {
     "+": operator.add,
     "-": operator.sub,
     "*": operator.mul,
     "/": np.divide,
     "^": _power,
 }
-_FOLDS = {"sum": np.add, "min": np.minimum, "max": np.maximum}
-_UNARY = {"abs": np.abs, "sqrt": np.sqrt, "floor": np.floor, "round": np.round}
+_FOLDS: dict[str, Callable[..., Any]] = {"sum": np.add, "min": np.minimum, "max": np.maximum}
+_UNARY: dict[str, Callable[..., Any]] = {"abs": np.abs, "sqrt": np.sqrt, "floor": np.floor, "round": np.round}
 
 
-def _verdict(node: Condition, columns: Columns) -> Verdict:
+def _verdict(node: Condition, columns: Columns) -> Verdict:  # noqa: PLR0911 - one case for each kind
     match node:
         case Compare():
             return _compare(node, columns)
@@ -283,7 +284,7 @@ def _one_of(node: OneOf, columns: Columns) -> Verdict:
     value = _value(node.operand, columns)
     true = np.zeros(np.shape(value), dtype=bool)
     for one in node.values:
-        true |= np.abs(value - one) <= allowance(DEFAULT, value, np.float64(one))  # type: ignore[arg-type, operator]
+        true |= np.abs(value - one) <= allowance(DEFAULT, value, np.float64(one))  # type: ignore[arg-type]
     return Verdict(true, _finite(value))
 
 

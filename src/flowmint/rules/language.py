@@ -34,8 +34,8 @@ Relation = Literal["=", "!=", "<=", ">=", "<", ">"]
 State = Literal["finite", "infinite", "missing"]
 
 KEYWORDS = frozenset(
-    ("when", "then", "and", "or", "not", "exactly", "is", "a", "an", "multiple", "of", "one", "integer")
-    + ("finite", "infinite", "missing", "within", "relative")
+    {"when", "then", "and", "or", "not", "exactly", "is", "a", "an", "multiple", "of", "one", "integer"}
+    | {"finite", "infinite", "missing", "within", "relative"}
 )
 """Words that name a column only between backquotes."""
 

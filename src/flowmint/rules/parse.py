@@ -52,7 +52,7 @@ from flowmint.rules.language import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flowmint.rules.language import Condition, Expression, Function, Node, Operator, Relation
+    from flowmint.rules.language import Condition, Expression, Node, Operator, Relation
 
 LONGEST = 20_000
 """How many characters a rule may have."""
@@ -141,7 +141,7 @@ def _unquote(text: str) -> str:
 class _Parser:
     """Reads one text. What a method gives may be a condition or an expression: who needs one of them asks for it."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: object) -> None:
         if not isinstance(text, str):
             message = f"a rule is a {type(text).__name__}; give text such as 'Min <= Max'"
             raise RuleError(message)
@@ -175,8 +175,11 @@ class _Parser:
             if not self.take(text):
                 raise self.error(f"{self.told()} stands where {text!r} is needed")
 
+    def ended(self) -> bool:
+        return self.token.kind == "end"
+
     def told(self) -> str:
-        return "the end" if self.token.kind == "end" else repr(self.token.text[:40])
+        return "the end" if self.ended() else repr(self.token.text[:40])
 
     def error(self, what: str, place: int | None = None) -> RuleError:
         return _error(self.text, self.token.place if place is None else place, what)
@@ -204,11 +207,11 @@ class _Parser:
     # --- conditions
 
     def whole(self) -> Node:
-        if self.token.kind == "end":
+        if self.ended():
             message = "a rule is empty; give a condition such as 'Min <= Max'"
             raise RuleError(message)
         node = self.statement()
-        if self.token.kind != "end":
+        if not self.ended():
             raise self.error(f"{self.told()} was not expected")
         return node
 
@@ -351,7 +354,7 @@ class _Parser:
         node = part()
         while self.token.kind == "sign" and self.token.text in signs:
             self.count()
-            sign = cast("Operator", self.token.text)
+            sign = self.token.text
             left = self.expression(node, place)
             self.next += 1
             place_right = self.token.place
@@ -419,7 +422,7 @@ class _Parser:
         self.need(")")
         self.depth -= 1
         try:
-            return Call(cast("Function", token.text), tuple(arguments))
+            return Call(token.text, tuple(arguments))
         except RuleError as error:
             raise self.error(str(error), token.place) from None
 
