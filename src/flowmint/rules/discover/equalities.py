@@ -1,0 +1,268 @@
+"""Linear equalities: equal columns, ``A = k * B``, ``A + B = c``, and sums of several columns.
+
+Of columns that all follow from one another, as few rules as say it all are kept (a minimum spanning tree, Kruskal
+1956), the simplest first: equal columns, then sums, then multiples.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from flowmint.rules.discover.evidence import accept
+from flowmint.rules.discover.express import compare, is_simple, rounding, sample_rows, simplify, weighted
+from flowmint.rules.discover.training import FLOAT_ERROR, SEED
+from flowmint.rules.language import Column, Number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from flowmint.rules.discover.evidence import Finding
+    from flowmint.rules.discover.training import Training
+    from flowmint.rules.evaluate import Floats
+    from flowmint.rules.language import Condition
+
+PAIRS = 40
+"""Pairs of rows from which a slope is taken."""
+
+AGREE = 0.9
+"""Share of them that must have the same slope."""
+
+SUBSETS = 4
+"""How often a sum is fitted to other rows: one damaged row spoils a fit."""
+
+MOST_TERMS = 8
+"""Most columns in one sum."""
+
+
+def find_pairs(training: Training) -> list[Finding]:
+    """Find columns that are linear functions of one other column.
+
+    Args:
+        training: The rows.
+
+    Returns:
+        As few equalities as tell them all.
+    """
+    names = training.names
+    tried = len(names) * (len(names) - 1)
+    candidates = sorted(_pair_candidates(training), key=lambda pair: pair[:3])
+    tree = {name: name for name in names}
+    findings = []
+    for _, one, other, condition in candidates:
+        if _root(tree, one) == _root(tree, other):
+            continue
+        kind = "equal" if condition == compare("=", Column(other), Column(one)) else "linear"
+        finding = accept(kind, condition, training, tried=tried, target=other)
+        if finding is not None:
+            findings.append(finding)
+            tree[_root(tree, other)] = _root(tree, one)
+    return _hang(findings)
+
+
+def representatives(names: Sequence[str], findings: Sequence[Finding]) -> tuple[str, ...]:
+    """List the columns from which the others follow by equalities between two columns."""
+    follow = {finding.target for finding in findings if len(finding.columns) == 2}
+    return tuple(name for name in names if name not in follow)
+
+
+def _root(tree: dict[str, str], name: str) -> str:
+    while tree[name] != name:
+        name = tree[name]
+    return name
+
+
+def _hang(findings: list[Finding]) -> list[Finding]:
+    """Choose, in each tree of equalities, the column from which the others follow: the one with most rules."""
+    from dataclasses import replace  # noqa: PLC0415
+
+    degree = Counter(name for finding in findings for name in finding.columns)
+    open_findings, hung = list(findings), []
+    while open_findings:
+        known = {min({n for f in open_findings for n in f.columns}, key=lambda name: (-degree[name], name))}
+        while reached := [f for f in open_findings if known & set(f.columns)]:
+            for finding in reached:
+                target = next((name for name in finding.columns if name not in known), finding.target)
+                hung.append(replace(finding, target=target))
+                open_findings.remove(finding)
+                known |= set(finding.columns)
+    return hung
+
+
+def _pair_candidates(training: Training) -> Iterator[tuple[int, str, str, Condition]]:
+    """Propose linear functions of one column as (how complicated, column, other, condition)."""
+    rng = np.random.default_rng(SEED)
+    for index, name in enumerate(training.names):
+        one, other = _row_pairs(training.matrix[:, index], rng)
+        run = training.matrix[one, index] - training.matrix[other, index]
+        slopes = (training.matrix[one] - training.matrix[other]) / run[:, None]
+        middle = np.nanmedian(np.where(np.isfinite(slopes), slopes, 0.0), axis=0)
+        agree = (np.abs(slopes - middle) <= 1e-4 * np.abs(middle)).mean(axis=0)
+        for later in np.flatnonzero((agree >= AGREE) & (middle != 0)):
+            if later != index:
+                slope = simplify(float(middle[later]))
+                offsets = training.matrix[one, later] - slope * training.matrix[one, index]
+                scale = float(np.nanmax(np.abs(training.matrix[one, later])))
+                yield from _pair(training, name, training.names[later], slope, float(np.nanmedian(offsets)), scale)
+
+
+def _row_pairs(values: Floats, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw pairs of rows with different values, every value as likely as any other."""
+    order = np.argsort(values, kind="stable")[: int(np.isfinite(values).sum())]
+    counts = np.unique(values[order], return_counts=True)[1]
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    first = rng.integers(len(counts), size=PAIRS)
+    second = (first + rng.integers(1, len(counts), size=PAIRS)) % len(counts)
+    draw = rng.random((2, PAIRS))
+    return tuple(order[starts[v] + (draw[i] * counts[v]).astype(int)] for i, v in enumerate((first, second)))  # type: ignore[return-value]
+
+
+def _pair(
+    training: Training, name: str, other: str, slope: float, offset: float, scale: float
+) -> Iterator[tuple[int, str, str, Condition]]:
+    offset = 0.0 if abs(offset) <= FLOAT_ERROR * scale else simplify(offset)
+    if abs(slope) < 1 and not is_simple(slope) and is_simple(simplify(1 / slope)):
+        return  # the other way round it reads better
+    if slope == -1 and offset:
+        if name < other:
+            yield 1, name, other, compare("=", weighted({name: 1.0, other: 1.0}), Number(offset))
+        return
+    if slope == 1 and not offset:
+        if name < other:
+            yield 0, name, other, compare("=", Column(other), Column(name))
+        return
+    if abs(slope) < 1 and not offset:
+        return  # as a multiple, the other way round
+    yield (2 if not offset else 3), name, other, compare("=", Column(other), weighted({name: slope}, offset))
+
+
+def find_sums(training: Training, names: Sequence[str]) -> list[Finding]:
+    """Find columns that are sums of several others, up to simple weights and a constant.
+
+    Args:
+        training: The rows.
+        names: The columns to relate, none of which follows from one other.
+
+    Returns:
+        Linearly independent equalities, those with fewest columns first. One that some rows break all on the same side
+        becomes an inequality beside it.
+    """
+    fits: dict[tuple[tuple[str, float], ...], tuple[dict[str, float], float]] = {}
+    for attempt in range(SUBSETS):
+        rows = sample_rows(training, names, rows=200, rare=6, seed=SEED + attempt)
+        if len(rows) < 2 * len(names) + 20 or len(names) < 3:
+            return []
+        values = training.matrix[np.ix_(rows, [training.names.index(name) for name in names])]
+        for target in names:
+            fit = _fit(values, list(names), target, training)
+            if fit is not None:
+                fits.setdefault(_canonical(*fit), fit)
+    tried = SUBSETS * len(names) * 2 ** len(names[:MOST_TERMS])
+    return _independent(sorted(fits.values(), key=lambda fit: (len(fit[0]), sorted(fit[0]))), training, tried)
+
+
+def _fit(values: Floats, names: list[str], target: str, training: Training) -> tuple[dict[str, float], float] | None:
+    """Fit a column by the others, with as few of them as will do.
+
+    Returns:
+        Weights of all columns and the constant, such that the weighted sum equals the constant.
+    """
+    place = names.index(target)
+    others = [index for index in range(len(names)) if index != place]
+    scale = np.maximum(values.std(axis=0), 1e-300)
+    unit = training.unit[[training.names.index(name) for name in names]]
+    rounded = np.where(unit < 1, unit, 0.0)
+
+    def solve(chosen: list[int]) -> tuple[Floats, float, bool]:
+        design = np.column_stack([values[:, chosen] / scale[chosen], np.ones(len(values))])
+        weights = np.linalg.lstsq(design, values[:, place], rcond=1e-10)[0]
+        off = np.abs(design @ weights - values[:, place])
+        plain = weights[:-1] / scale[chosen]
+        size = np.abs(design * weights).max(axis=1)
+        room = FLOAT_ERROR * np.maximum(size, np.abs(values[:, place]))
+        loose = min(rounded[place] + float(np.abs(plain) @ rounded[chosen]), 0.02 * scale[place])
+        return plain, float(weights[-1]), bool((off <= np.maximum(room, loose)).all())
+
+    weights, constant, fits = solve(others)
+    if not fits:
+        return None
+    chosen = list(others)
+    for index in sorted(others, key=lambda i: abs(weights[others.index(i)]) * scale[i]):
+        fewer = [i for i in chosen if i != index]
+        if fewer and solve(fewer)[2]:
+            chosen = fewer
+    weights, constant, _ = solve(chosen)
+    simple = {names[i]: simplify(float(w), relative=1e-3) for i, w in zip(chosen, weights, strict=True)}
+    if not 2 <= len(simple) <= MOST_TERMS or not all(is_simple(w) for w in simple.values()):
+        return None
+    constant = 0.0 if abs(constant) <= 1e-3 * scale[place] else simplify(constant, relative=1e-3)
+    return {target: 1.0, **{name: -weight for name, weight in simple.items()}}, constant
+
+
+def _canonical(weights: dict[str, float], constant: float) -> tuple[tuple[str, float], ...]:
+    """Give the same answer for the same sum, whichever column it was fitted for."""
+    first = weights[min(weights)]
+    return (*((name, round(weights[name] / first, 6)) for name in sorted(weights)), ("", round(constant / first, 6)))
+
+
+def _independent(
+    fits: list[tuple[dict[str, float], float]], training: Training, tried: int
+) -> list[Finding]:
+    findings: list[Finding] = []
+    kept: list[Floats] = []
+    for weights, constant in fits:
+        row = np.array([weights.get(name, 0.0) for name in training.names])
+        if np.linalg.matrix_rank(np.array([*kept, row])) == len(kept):
+            continue
+        found = _accept_sum(weights, constant, training, tried)
+        if found:
+            kept.append(row)
+            findings += found
+    return findings
+
+
+def _accept_sum(weights: dict[str, float], constant: float, training: Training, tried: int) -> list[Finding]:
+    target, left, right = _sides(weights, constant)
+    for room in (0.0, rounding(training, weights, target)):
+        finding = None
+        if room is not None:
+            condition = compare("=", left, right, room)
+            finding = accept("sum", condition, training, tried=tried, target=target)
+        if finding is not None:
+            break
+    if finding is None:
+        return []
+    found = [finding]
+    if finding.particular:
+        for relation in ("<=", ">="):
+            side = accept("sum", compare(relation, left, right, room or 0.0), training, tried=tried, exact=False)  # type: ignore[arg-type]
+            if side is not None and not _broken(side, training):
+                found.append(side)
+    return found
+
+
+def _broken(finding: Finding, training: Training) -> bool:
+    from flowmint.rules.evaluate import judge  # noqa: PLC0415
+
+    return bool(judge(finding.condition, training.columns).broken.any())
+
+
+def _sides(weights: dict[str, float], constant: float):  # noqa: ANN202
+    """Write a sum so that it reads well: ``A + B = 1``, or the column that is the sum of the others at the left."""
+    signs = {np.sign(weight) for weight in weights.values()}
+    if len(signs) == 1 and constant:
+        sign = signs.pop()
+        ordered = {name: sign * weights[name] for name in sorted(weights)}
+        return max(ordered), weighted(ordered), Number(sign * constant)
+    sides = []
+    for target in sorted(weights):
+        rest = {name: -weights[name] / weights[target] for name in sorted(weights) if name != target}
+        sides.append((sum(w < 0 for w in rest.values()), sum(w != 1 for w in rest.values()), target, rest))
+    _, _, target, rest = min(sides, key=lambda side: side[:3])
+    return target, Column(target), weighted(rest, constant / weights[target])
+
+
+_ = combinations
