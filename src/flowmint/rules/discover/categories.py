@@ -7,7 +7,7 @@ of the class at large, many of them would differ.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,7 +65,9 @@ def find_category_values(training: Training, names: Sequence[str]) -> list[Findi
             values = training.at(name)
             for found in _determined(training, text, values, np.isfinite(values), tried):
                 consequence = Compare("=", Column(name), Number(found.value))
-                findings.append(_when("category", text, found, consequence))
+                # that a category makes a feature meaningless, and so 0, is general; any other value is one machine's
+                finding = _when("category", text, found, consequence)
+                findings.append(replace(finding, particular=finding.particular or found.value != 0))
     return findings
 
 

@@ -7,7 +7,7 @@ Of columns that all follow from one another, as few rules as say it all are kept
 from __future__ import annotations
 
 from collections import Counter
-from itertools import combinations
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,12 +18,12 @@ from flowmint.rules.discover.training import FLOAT_ERROR, SEED
 from flowmint.rules.language import Column, Number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from flowmint.rules.discover.evidence import Finding
-    from flowmint.rules.discover.training import Training
+    from flowmint.rules.discover.evidence import Finding, Kind
+    from flowmint.rules.discover.training import Codes, Training
     from flowmint.rules.evaluate import Floats
-    from flowmint.rules.language import Condition
+    from flowmint.rules.language import Condition, Expression
 
 PAIRS = 40
 """Pairs of rows from which a slope is taken."""
@@ -55,7 +55,7 @@ def find_pairs(training: Training) -> list[Finding]:
     for _, one, other, condition in candidates:
         if _root(tree, one) == _root(tree, other):
             continue
-        kind = "equal" if condition == compare("=", Column(other), Column(one)) else "linear"
+        kind: Kind = "equal" if condition == compare("=", Column(other), Column(one)) else "linear"
         finding = accept(kind, condition, training, tried=tried, target=other)
         if finding is not None:
             findings.append(finding)
@@ -77,8 +77,6 @@ def _root(tree: dict[str, str], name: str) -> str:
 
 def _hang(findings: list[Finding]) -> list[Finding]:
     """Choose, in each tree of equalities, the column from which the others follow: the one with most rules."""
-    from dataclasses import replace  # noqa: PLC0415
-
     degree = Counter(name for finding in findings for name in finding.columns)
     open_findings, hung = list(findings), []
     while open_findings:
@@ -106,37 +104,35 @@ def _pair_candidates(training: Training) -> Iterator[tuple[int, str, str, Condit
                 slope = simplify(float(middle[later]))
                 offsets = training.matrix[one, later] - slope * training.matrix[one, index]
                 scale = float(np.nanmax(np.abs(training.matrix[one, later])))
-                yield from _pair(training, name, training.names[later], slope, float(np.nanmedian(offsets)), scale)
+                offset = float(np.nanmedian(offsets))
+                offset = 0.0 if abs(offset) <= FLOAT_ERROR * scale else simplify(offset)
+                yield from _pair(name, training.names[later], slope, offset)
 
 
-def _row_pairs(values: Floats, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _row_pairs(values: Floats, rng: np.random.Generator) -> tuple[Codes, Codes]:
     """Draw pairs of rows with different values, every value as likely as any other."""
     order = np.argsort(values, kind="stable")[: int(np.isfinite(values).sum())]
     counts = np.unique(values[order], return_counts=True)[1]
-    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    starts = np.cumsum(counts) - counts
     first = rng.integers(len(counts), size=PAIRS)
     second = (first + rng.integers(1, len(counts), size=PAIRS)) % len(counts)
-    draw = rng.random((2, PAIRS))
-    return tuple(order[starts[v] + (draw[i] * counts[v]).astype(int)] for i, v in enumerate((first, second)))  # type: ignore[return-value]
+    place = rng.random((2, PAIRS))
+    one, other = (
+        order[starts[v] + (u * counts[v]).astype(np.int64)] for v, u in zip((first, second), place, strict=True)
+    )
+    return one, other
 
 
-def _pair(
-    training: Training, name: str, other: str, slope: float, offset: float, scale: float
-) -> Iterator[tuple[int, str, str, Condition]]:
-    offset = 0.0 if abs(offset) <= FLOAT_ERROR * scale else simplify(offset)
-    if abs(slope) < 1 and not is_simple(slope) and is_simple(simplify(1 / slope)):
-        return  # the other way round it reads better
+def _pair(name: str, other: str, slope: float, offset: float) -> Iterator[tuple[int, str, str, Condition]]:
+    """Write ``other = offset + slope * name``, if this is the way round in which it reads better."""
+    if abs(slope) == 1 and name > other:
+        return
     if slope == -1 and offset:
-        if name < other:
-            yield 1, name, other, compare("=", weighted({name: 1.0, other: 1.0}), Number(offset))
-        return
-    if slope == 1 and not offset:
-        if name < other:
-            yield 0, name, other, compare("=", Column(other), Column(name))
-        return
-    if abs(slope) < 1 and not offset:
-        return  # as a multiple, the other way round
-    yield (2 if not offset else 3), name, other, compare("=", Column(other), weighted({name: slope}, offset))
+        yield 1, name, other, compare("=", weighted({name: 1.0, other: 1.0}), Number(offset))
+    elif slope == 1 and not offset:
+        yield 0, name, other, compare("=", Column(other), Column(name))
+    elif abs(slope) >= 1 or (offset and not is_simple(simplify(1 / slope))):
+        yield (3 if offset else 2), name, other, compare("=", Column(other), weighted({name: slope}, offset))
 
 
 def find_sums(training: Training, names: Sequence[str]) -> list[Finding]:
@@ -147,15 +143,15 @@ def find_sums(training: Training, names: Sequence[str]) -> list[Finding]:
         names: The columns to relate, none of which follows from one other.
 
     Returns:
-        Linearly independent equalities, those with fewest columns first. One that some rows break all on the same side
-        becomes an inequality beside it.
+        Linearly independent equalities, those with fewest columns first. Where a few rows break one, all on the same
+        side, there is an inequality instead, or beside it.
     """
     fits: dict[tuple[tuple[str, float], ...], tuple[dict[str, float], float]] = {}
     for attempt in range(SUBSETS):
         rows = sample_rows(training, names, rows=200, rare=6, seed=SEED + attempt)
         if len(rows) < 2 * len(names) + 20 or len(names) < 3:
             return []
-        values = training.matrix[np.ix_(rows, [training.names.index(name) for name in names])]
+        values = training.taken(names)[rows]
         for target in names:
             fit = _fit(values, list(names), target, training)
             if fit is not None:
@@ -208,9 +204,7 @@ def _canonical(weights: dict[str, float], constant: float) -> tuple[tuple[str, f
     return (*((name, round(weights[name] / first, 6)) for name in sorted(weights)), ("", round(constant / first, 6)))
 
 
-def _independent(
-    fits: list[tuple[dict[str, float], float]], training: Training, tried: int
-) -> list[Finding]:
+def _independent(fits: list[tuple[dict[str, float], float]], training: Training, tried: int) -> list[Finding]:
     findings: list[Finding] = []
     kept: list[Floats] = []
     for weights, constant in fits:
@@ -224,33 +218,21 @@ def _independent(
     return findings
 
 
-def _accept_sum(weights: dict[str, float], constant: float, training: Training, tried: int) -> list[Finding]:
+def _accept_sum(weights: Mapping[str, float], constant: float, training: Training, tried: int) -> list[Finding]:
     target, left, right = _sides(weights, constant)
-    for room in (0.0, rounding(training, weights, target)):
-        finding = None
-        if room is not None:
-            condition = compare("=", left, right, room)
-            finding = accept("sum", condition, training, tried=tried, target=target)
-        if finding is not None:
-            break
-    if finding is None:
-        return []
-    found = [finding]
-    if finding.particular:
-        for relation in ("<=", ">="):
-            side = accept("sum", compare(relation, left, right, room or 0.0), training, tried=tried, exact=False)  # type: ignore[arg-type]
-            if side is not None and not _broken(side, training):
-                found.append(side)
-    return found
+    exact = accept("sum", compare("=", left, right), training, tried=tried, target=target)
+    room = rounding(training, weights, target)
+    if exact is None and room is not None:
+        exact = accept("sum", compare("=", left, right, room), training, tried=tried, target=target)
+    if exact is not None and not exact.particular:
+        return [exact]
+    # some rows break it: what they leave standing is an inequality
+    sides = (compare("<=", left, right), compare("<=", right, left))
+    found = [exact, *(accept("sum", side, training, tried=tried, exact=False) for side in sides)]
+    return [finding for finding in found if finding is not None]
 
 
-def _broken(finding: Finding, training: Training) -> bool:
-    from flowmint.rules.evaluate import judge  # noqa: PLC0415
-
-    return bool(judge(finding.condition, training.columns).broken.any())
-
-
-def _sides(weights: dict[str, float], constant: float):  # noqa: ANN202
+def _sides(weights: Mapping[str, float], constant: float) -> tuple[str, Expression, Expression]:
     """Write a sum so that it reads well: ``A + B = 1``, or the column that is the sum of the others at the left."""
     signs = {np.sign(weight) for weight in weights.values()}
     if len(signs) == 1 and constant:
@@ -263,6 +245,3 @@ def _sides(weights: dict[str, float], constant: float):  # noqa: ANN202
         sides.append((sum(w < 0 for w in rest.values()), sum(w != 1 for w in rest.values()), target, rest))
     _, _, target, rest = min(sides, key=lambda side: side[:3])
     return target, Column(target), weighted(rest, constant / weights[target])
-
-
-_ = combinations

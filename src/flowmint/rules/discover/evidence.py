@@ -48,9 +48,9 @@ FALSE_RULES = 0.001
 LEAST_CLASSES = 3
 """In fewer classes a rule may be a matter of how these were captured."""
 
-LEAST_OF_CLASS = 3.0
-"""Rows of a class that chance must be expected to break, for the class to bear a rule out: none of them does by chance
-in e^−3 = 5 % of cases."""
+LEAST_OF_CLASS = 5.0
+"""Rows of a class that chance must be expected to break, for the class to bear a rule out (the least expected count of
+Cochran 1954); none of them does by chance in e^−5 = 0.7 % of cases."""
 
 LEAST_ROWS = 20
 """Fewest applicable rows. By the rule of three, n rows without exception bound the rate of exceptions by 3/n."""

@@ -119,7 +119,7 @@ def rounding(training: Training, weights: Mapping[str, float], target: str) -> f
     Returns:
         The bound; None where it is so wide that the sum would say little.
     """
-    units = {name: training.unit[training.names.index(name)] for name in weights}
+    units = {name: training.unit_of(name) for name in weights}
     room = 0.505 * sum(abs(weight) * units[name] for name, weight in weights.items() if units[name] < 1)
     return room if 0 < room <= SPREAD_SHARE * float(np.nanstd(training.at(target))) else None
 
@@ -138,7 +138,7 @@ def sample_rows(training: Training, names: Sequence[str], *, rows: int, rare: in
         Row numbers, ascending.
     """
     rng = np.random.default_rng(seed)
-    values = training.matrix[:, [training.names.index(name) for name in names]]
+    values = training.taken(names)
     usable = np.flatnonzero(np.isfinite(values).all(axis=1))
     if not len(usable):
         return usable

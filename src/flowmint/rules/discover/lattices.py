@@ -134,7 +134,9 @@ def _fine(training: Training, name: str, tried: int) -> Finding | None:
     values = training.at(name)
     distinct = len(np.unique(values[np.isfinite(values)])) - 2
     for step in FINE:
-        believable = distinct * np.log(100) >= np.log(tried / FALSE_RULES) and np.nanmax(np.abs(values)) <= RESOLUTION * step
+        believable = (
+            distinct * np.log(100) >= np.log(tried / FALSE_RULES) and np.nanmax(np.abs(values)) <= RESOLUTION * step
+        )
         if believable and _holds(training, Column(name), step):
             return Finding(kind="lattice", condition=Multiple(Column(name), Number(step)), particular=True)
     return None

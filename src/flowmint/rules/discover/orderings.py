@@ -7,7 +7,8 @@ there no rule, about as many would lie on the other side.
 
 from __future__ import annotations
 
-from itertools import permutations
+from dataclasses import dataclass, replace
+from itertools import islice, permutations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,13 +27,19 @@ from flowmint.rules.discover.training import FLOAT_ERROR, SEED
 from flowmint.rules.language import Binary, Column, Compare, Exactly, Number
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from flowmint.rules.discover.training import Training
     from flowmint.rules.evaluate import Booleans, Floats
 
 NEAR = 0.01
 """How near to the boundary counts, as a share of the spread of the distances."""
+
+SAMPLE = 1000
+"""Rows in which a pair of columns is looked at first."""
+
+SAMPLE_BROKEN = 0.02
+"""Share of them that may break an ordering."""
 
 NEAR_VALUES = 3
 """Fewest distinct pairs of values near the boundary."""
@@ -49,8 +56,19 @@ def find_orderings(training: Training, names: Sequence[str]) -> list[Finding]:
         All orderings for which there is evidence, also those that follow from two others.
     """
     tried = len(names) * (len(names) - 1)
-    found = (_try_ordering(training, low, high, 1.0, tried) for low, high in permutations(names, 2))
+    found = (_try_ordering(training, low, high, 1.0, tried) for low, high in _plausible(training, names))
     return [finding for finding in found if finding is not None]
+
+
+def _plausible(training: Training, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Give pairs (A, B) with A <= B in nearly all rows of a sample."""
+    rows = np.random.default_rng(SEED).permutation(training.rows)[:SAMPLE]
+    values = training.taken(names)[rows]
+    for index, low in enumerate(names):
+        above = (values[:, [index]] > values + FLOAT_ERROR * np.abs(values) + 1e-9).mean(axis=0)
+        yield from (
+            (low, other) for other, share in zip(names, above, strict=True) if share <= SAMPLE_BROKEN and other != low
+        )
 
 
 def _try_ordering(training: Training, low: str, high: str, factor: float, tried: int) -> Finding | None:
@@ -155,35 +173,65 @@ def find_meetings(training: Training, orderings: Sequence[Finding], names: Seque
     Returns:
         Rules such as ``Std = 0 exactly when Max = Min``, one for each column: that of the widest ordering.
     """
-    tried = len(names) * max(len(orderings), 1)
-    wide = sorted(orderings, key=lambda each: (-_width(training, each), each.columns))
+    tried = len(names) ** 2 * (len(names) - 1) // 2
+    wide = sorted((finding.columns for finding in orderings), key=lambda pair: (-_width(training, *pair), pair))
+    meetings = [_Meeting.of(training, *pair) for pair in wide]
     findings = []
     for name in names:
-        zero = training.at(name) == 0
-        if not LEAST_ROWS <= zero.sum() <= training.rows - LEAST_ROWS:
-            continue
-        for finding in wide:
-            low, high = finding.columns
-            if name in (low, high) or not _meets(training, zero, training.at(name), low, high):
-                continue
-            meet = Exactly(Compare("=", Column(name), Number(0)), Compare("=", Column(high), Column(low)))
-            accepted = accept("zero", meet, training, tried=tried, exact=False)
-            if accepted is not None:
-                findings.append(accepted)
-                break
+        if np.count_nonzero(training.at(name) == 0) >= LEAST_ROWS:
+            found = (_try_meeting(training, name, meeting, tried) for meeting in meetings)
+            findings += list(islice((finding for finding in found if finding is not None), 1))
     return findings
 
 
-def _width(training: Training, finding: Finding) -> float:
-    low, high = finding.columns
+@dataclass(frozen=True)
+class _Meeting:
+    """Where two columns meet.
+
+    Attributes:
+        low: The lower column.
+        high: The higher column.
+        known: Where both are finite [rows].
+        meet: Where they are equal [rows].
+        inside: Where the lower is not at its least value and the higher not at its highest [rows]: they meet at an end
+            because they end there.
+    """
+
+    low: str
+    high: str
+    known: Booleans
+    meet: Booleans
+    inside: Booleans
+
+    @classmethod
+    def of(cls, training: Training, low: str, high: str) -> _Meeting:
+        """Compare two columns."""
+        one, other = training.at(low), training.at(high)
+        apart = np.abs(other - one)
+        inside = (one > np.nanmin(one)) & (other < np.nanmax(other))
+        return cls(low, high, np.isfinite(apart), apart <= FLOAT_ERROR * np.abs(other) + 1e-9, inside)
+
+
+def _try_meeting(training: Training, name: str, meeting: _Meeting, tried: int) -> Finding | None:
+    """Accept ``name = 0 exactly when high = low`` if, inside, chance would break it either way."""
+    values = training.at(name)
+    zero, known = values == 0, np.isfinite(values) & meeting.known
+    broken = int((zero != meeting.meet)[known].sum())
+    if name in (meeting.low, meeting.high) or broken > MOST_BROKEN * zero.sum():
+        return None
+    inside = known & meeting.inside
+    flags = (inside, inside & zero, inside & ~zero, inside & meeting.meet, inside & ~meeting.meet)
+    size, zeros, others, meets, parts = training.per_class(np.column_stack(flags)).T
+    expected = np.minimum(zeros * parts, others * meets) / np.maximum(size, 1)
+    if not enough(broken, float(known.sum()), float(expected.sum()), tried=tried):
+        return None
+    condition = Exactly(Compare("=", Column(name), Number(0)), Compare("=", Column(meeting.high), Column(meeting.low)))
+    particular = is_particular(broken, int(classes_of(expected)), training)
+    return Finding(kind="zero", condition=condition, expected=float(expected.sum()), particular=particular)
+
+
+def _width(training: Training, low: str, high: str) -> float:
     return float(np.nanmean(training.at(high) - training.at(low)))
-
-
-def _meets(training: Training, zero: Booleans, values: Floats, low: str, high: str) -> bool:
-    apart = np.abs(training.at(high) - training.at(low))
-    meet = apart <= FLOAT_ERROR * np.abs(training.at(high)) + 1e-9
-    known = np.isfinite(values) & np.isfinite(apart)
-    return int((meet != zero)[known].sum()) <= MOST_BROKEN * int(zero.sum())
 
 
 def find_proportions(training: Training, names: Sequence[str]) -> list[Finding]:
@@ -194,7 +242,8 @@ def find_proportions(training: Training, names: Sequence[str]) -> list[Finding]:
         names: Columns to compare, of which those without negative values are.
 
     Returns:
-        The proportions for which there is evidence, with factors above 1.
+        The proportions for which there is evidence, with factors above 1. A factor is the extreme of what was seen, and
+        so all of them are particular to the data set.
     """
     positive = [name for name in names if np.nanmin(training.at(name)) >= 0]
     tried = len(positive) * (len(positive) - 1)
@@ -203,7 +252,7 @@ def find_proportions(training: Training, names: Sequence[str]) -> list[Finding]:
         factor = _factor(training.at(share), training.at(whole))
         finding = None if factor is None else _try_ordering(training, share, whole, factor, tried)
         if finding is not None:
-            findings.append(finding)
+            findings.append(replace(finding, particular=True))
     return findings
 
 

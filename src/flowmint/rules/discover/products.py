@@ -7,6 +7,8 @@ are not defined where the divisor is 0: each way to write a relation is tried, t
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING
 
@@ -34,7 +36,26 @@ LEAST = 6
 AGREE = 0.9
 """Share of the rows that must have the same factor."""
 
-Exponents = dict[str, int]
+SAME = 2e-5
+"""How far factors may differ, as a share: values with few digits give rough ones."""
+
+HALF = 0.505
+"""How far a rounded value may be off, in units."""
+
+
+@dataclass(frozen=True)
+class _Proposal:
+    """A relation between columns whose product, each to a power, is constant.
+
+    Attributes:
+        complexity: How hard it is to read: squares first, then products, then rounded ones.
+        exponents: Power of each column.
+        ways: How it can be written, as (the column that follows, the condition).
+    """
+
+    complexity: tuple[int, bool]
+    exponents: tuple[tuple[str, int], ...]
+    ways: tuple[tuple[str, Condition], ...]
 
 
 def find_products(training: Training, names: Sequence[str]) -> list[Finding]:
@@ -49,14 +70,15 @@ def find_products(training: Training, names: Sequence[str]) -> list[Finding]:
     """
     pairs = list(combinations_with_replacement(range(len(names)), 2))
     tried = 3 * len(names) * len(pairs)
-    proposed: list[tuple[tuple[int, int, list[str]], Exponents, list[tuple[str, Condition]]]] = []
-    for target, name in enumerate(names):
+    proposed: list[_Proposal] = []
+    for name in names:
         rows = _rows(training, name)
         if len(rows) >= LEAST:
-            values = training.matrix[np.ix_(rows, [training.names.index(other) for other in names])]
-            proposed += _propose(values, names, target, pairs)
-            proposed += _propose_rounded(values, names, target, training)
-    return _independent(sorted(proposed, key=lambda each: each[0]), training, names, tried)
+            values = training.taken(names)[rows]
+            proposed += _propose(values, names, name, pairs)
+            if 0 < training.unit_of(name) <= SPREAD_SHARE * float(np.nanstd(training.at(name))):
+                proposed += _propose_rounded(values, names, name, training.unit_of(name))
+    return _independent(sorted(proposed, key=lambda each: (each.complexity, each.exponents)), training, names, tried)
 
 
 def _rows(training: Training, name: str) -> Codes:
@@ -68,25 +90,21 @@ def _rows(training: Training, name: str) -> Codes:
     return some if len(some) >= ROWS or len(some) < LEAST else np.union1d(some, rows[: ROWS - len(some)])
 
 
-def _propose(values: Floats, names: Sequence[str], target: int, pairs: list[tuple[int, int]]) -> Iterator:
+def _propose(values: Floats, names: Sequence[str], target: str, pairs: list[tuple[int, int]]) -> Iterator[_Proposal]:
+    """Divide a column by the product of every pair of others."""
+    place = names.index(target)
     one, other = np.array(pairs).T
-    with np.errstate(all="ignore"):
-        factors = values[:, [target]] / (values[:, one] * values[:, other])
-        single = values * values[:, [target]]
-    for index, factor in _constant(factors):
-        left, right = pairs[index]
-        if target in (left, right):
-            continue
-        exponents = {names[target]: 1}
-        for column in (left, right):
-            exponents[names[column]] = exponents.get(names[column], 0) - 1
-        ways = _ways(names[target], names[left], names[right], factor)
-        yield (0 if left == right else 1, factor != 1, sorted(exponents)), exponents, ways
-    for index, factor in _constant(single):
-        if index > target:
-            a, b = names[target], names[index]
-            way = compare("=", Binary("*", Column(a), Column(b)), Number(factor))
-            yield (0, factor != 1, [a, b]), {a: 1, b: 1}, [(b, way)]
+    for index, factor in _constant(values[:, [place]] / (values[:, one] * values[:, other])):
+        left, right = (names[column] for column in pairs[index])
+        if target not in (left, right):
+            exponents = Counter({target: 1})
+            exponents.subtract((left, right))
+            ways = _ways(target, left, right, factor)
+            yield _Proposal((int(left != right), factor != 1), tuple(sorted(exponents.items())), ways)
+    for index, factor in _constant(values * values[:, [place]]):
+        if index > place:
+            way = compare("=", Binary("*", Column(target), Column(names[index])), Number(factor))
+            yield _Proposal((0, factor != 1), ((target, 1), (names[index], 1)), ((names[index], way),))
 
 
 def _constant(factors: Floats) -> Iterator[tuple[int, float]]:
@@ -94,51 +112,47 @@ def _constant(factors: Floats) -> Iterator[tuple[int, float]]:
     finite = np.isfinite(factors) & (factors != 0)
     usable = np.flatnonzero(finite.mean(axis=0) >= AGREE)
     middle = np.nanmedian(np.where(finite, factors, np.nan)[:, usable], axis=0)
-    agree = (np.abs(factors[:, usable] - middle) <= 2e-5 * np.abs(middle)).mean(axis=0)
+    agree = (np.abs(factors[:, usable] - middle) <= SAME * np.abs(middle)).mean(axis=0)
     for place in np.flatnonzero(agree >= AGREE):
         yield int(usable[place]), simplify(float(middle[place]))
 
 
-def _ways(target: str, one: str, other: str, factor: float) -> list[tuple[str, Condition]]:
+def _ways(target: str, one: str, other: str, factor: float) -> tuple[tuple[str, Condition], ...]:
     """Write a product in every way, as (column that follows, condition)."""
     a, b, c = Column(target), Column(one), Column(other)
     if one == other:
-        return [(target, compare("=", a, scaled(factor, Binary("^", b, Number(2)))))]
-    ways = [(target, compare("=", a, scaled(factor, Binary("*", b, c))))]
-    for left, right in ((b, c), (c, b)):
-        ways.append((left.name, compare("=", left, scaled(1 / factor, Binary("/", a, right)))))
-    return ways
+        return ((target, compare("=", a, scaled(factor, Binary("^", b, Number(2))))),)
+    return (
+        (target, compare("=", a, scaled(factor, Binary("*", b, c)))),
+        (one, compare("=", b, scaled(1 / factor, Binary("/", a, c)))),
+        (other, compare("=", c, scaled(1 / factor, Binary("/", a, b)))),
+    )
 
 
-def _propose_rounded(values: Floats, names: Sequence[str], target: int, training: Training) -> Iterator:
-    """Propose ``A = B / C`` for a rounded column."""
-    unit = training.unit[training.names.index(names[target])]
-    column = values[:, target]
-    if not 0 < unit <= SPREAD_SHARE * float(np.nanstd(training.at(names[target]))):
-        return
-    for divisor in range(len(names)):
-        with np.errstate(all="ignore"):
-            off = np.abs(values / values[:, [divisor]] - column[:, None])
-        for number in np.flatnonzero((off <= 0.505 * unit).mean(axis=0) >= AGREE):
-            if target not in (number, divisor) and number != divisor:
-                ratio = Binary("/", Column(names[number]), Column(names[divisor]))
-                way = compare("=", Column(names[target]), ratio, 0.505 * unit)
-                exponents = {names[target]: 1, names[number]: -1, names[divisor]: 1}
-                yield (2, False, sorted(exponents)), exponents, [(names[target], way)]
+def _propose_rounded(values: Floats, names: Sequence[str], target: str, unit: float) -> Iterator[_Proposal]:
+    """Propose ``A = B / C`` for a column that is rounded to a unit."""
+    column = values[:, [names.index(target)]]
+    for place, divisor in enumerate(names):
+        near = (np.abs(values / values[:, [place]] - column) <= HALF * unit).mean(axis=0) >= AGREE
+        for name, fits in zip(names, near, strict=True):
+            if fits and len({name, divisor, target}) == 3:
+                way = compare("=", Column(target), Binary("/", Column(name), Column(divisor)), HALF * unit)
+                exponents = ((target, 1), (name, -1), (divisor, 1))
+                yield _Proposal((2, False), tuple(sorted(exponents)), ((target, way),))
 
 
-def _independent(proposed: list, training: Training, names: Sequence[str], tried: int) -> list[Finding]:
+def _independent(proposed: Sequence[_Proposal], training: Training, names: Sequence[str], tried: int) -> list[Finding]:
     """Accept what there is evidence for and what does not follow, in logarithms, from what was accepted before."""
     findings: list[Finding] = []
     kept: list[Floats] = []
-    for _, exponents, ways in proposed:
-        row = np.array([exponents.get(name, 0) for name in names], dtype=np.float64)
+    for proposal in proposed:
+        powers = dict(proposal.exponents)
+        row = np.array([powers.get(name, 0) for name in names], dtype=np.float64)
         if np.linalg.matrix_rank(np.array([*kept, row])) == len(kept):
             continue
-        for target, condition in ways:
-            finding = accept("product", condition, training, tried=tried, target=target)
-            if finding is not None:
-                findings.append(finding)
-                kept.append(row)
-                break
+        accepted = (accept("product", way, training, tried=tried, target=target) for target, way in proposal.ways)
+        finding = next((each for each in accepted if each is not None), None)
+        if finding is not None:
+            findings.append(finding)
+            kept.append(row)
     return findings

@@ -13,6 +13,8 @@ from flowmint.flows.schema import split_label
 from flowmint.rules.evaluate import Columns, TextColumn
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from flowmint.rules.evaluate import Booleans, Floats
@@ -105,6 +107,14 @@ class Training:
         """Give a column of numbers by name [rows]; NaN where a value is not finite."""
         return self.matrix[:, self.names.index(name)]
 
+    def unit_of(self, name: str) -> float:
+        """Give the unit to which a column is rounded; 0 where it is not."""
+        return float(self.unit[self.names.index(name)])
+
+    def taken(self, names: Sequence[str]) -> Floats:
+        """Give columns of numbers by name [rows, names]; NaN where a value is not finite."""
+        return self.matrix[:, np.array([self.names.index(name) for name in names], dtype=np.int64)]
+
     def permuted(self, name: str, order: Codes) -> Columns:
         """Give the columns with one of them in another order."""
         numbers, texts = dict(self.columns.numbers), dict(self.columns.texts)
@@ -182,6 +192,8 @@ def _unit(values: Floats) -> float:
     finite = np.unique(values[np.isfinite(values)])
     for decimals in range(MOST_DECIMALS + 1):
         scaled = finite * 10.0**decimals
-        if np.abs(scaled - np.rint(scaled)).max(initial=0.0) <= 1e-6 * max(1.0, float(np.abs(scaled).max(initial=0.0)) * 1e-6):
+        if np.abs(scaled - np.rint(scaled)).max(initial=0.0) <= 1e-6 * max(
+            1.0, float(np.abs(scaled).max(initial=0.0)) * 1e-6
+        ):
             return float(10.0**-decimals)
     return 0.0

@@ -51,8 +51,9 @@ def find_zeros(training: Training, names: Sequence[str], implied: Iterable[Pair]
     tried = len(names) * (len(names) - 1)
     holds = np.zeros_like(counts.broken, dtype=bool)
     for one, other in np.argwhere((counts.broken <= MOST_BROKEN * counts.live[:, None]) & (counts.expected >= 1)):
-        broken, live, expected = counts.broken[one, other], counts.live[one], counts.expected[one, other]
-        holds[one, other] = one != other and live >= LEAST_ROWS and enough(broken, live, expected, tried=tried)
+        broken, expected = counts.broken[one, other], counts.expected[one, other]
+        could = min(counts.live[one], counts.zero[other])
+        holds[one, other] = one != other and could >= LEAST_ROWS and enough(broken, could, expected, tried=tried)
     known = np.zeros_like(holds)
     for low, high in implied:
         if low in names and high in names:
@@ -69,17 +70,19 @@ class _Counts:
         broken: How many there are.
         classes: In how many classes chance would give some.
         live: How many rows have A != 0 [A].
+        zero: How many rows have B = 0 [B].
     """
 
     expected: Floats
     broken: Floats
     classes: npt.NDArray[np.int64]
     live: npt.NDArray[np.int64]
+    zero: npt.NDArray[np.int64]
 
     @classmethod
     def of(cls, training: Training, names: Sequence[str]) -> _Counts:
         """Count."""
-        values = training.matrix[:, [training.names.index(name) for name in names]]
+        values = training.taken(names)
         live, zero = np.isfinite(values) & (values != 0), values == 0
         size = np.maximum(training.per_class(np.ones((training.rows, 1), dtype=bool)), 1)
         lives, zeros = training.per_class(live), training.per_class(zero) / size
@@ -87,7 +90,7 @@ class _Counts:
         for of_class, share in zip(lives, zeros, strict=True):
             classes += np.outer(of_class, share) >= LEAST_OF_CLASS
         broken = np.rint((live.T.astype(np.float32) @ zero.astype(np.float32)).astype(np.float64))
-        return cls(lives.T @ zeros, broken, classes, live.sum(axis=0))
+        return cls(lives.T @ zeros, broken, classes, live.sum(axis=0), zero.sum(axis=0))
 
 
 def _basis(
