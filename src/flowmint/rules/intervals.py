@@ -28,7 +28,6 @@ from flowmint.rules.language import (
     Number,
     OneOf,
     Or,
-    columns_of,
 )
 
 if TYPE_CHECKING:
@@ -309,8 +308,8 @@ def _demand(part: _Range, low: Bound, high: Bound, cut: Cut) -> None:
 
 
 def _demand_open(part: _Range, low: Bound, high: Bound, cut: Cut) -> None:
-    """Carry a demand into a part, unless all of its columns are settled."""
-    if not part.point and any(name not in cut.box.settled for name in columns_of(part.node)):
+    """Carry a demand into a part, unless it is settled."""
+    if not part.point:
         _demand(part, low, high, cut)
 
 

@@ -229,9 +229,10 @@ class _Choice:
     ) -> Floats:
         """Go to the nearest point of all lattices within the bounds; where there is none, near it."""
         grids = [self._grid(*lattice) for lattice in (self._lattices() if lattices is None else lattices)]
-        grids.sort(key=lambda grid: -float(np.median(grid.step)))
         if not grids:
             return value
+        if len(grids) > 1:
+            grids.sort(key=lambda grid: -float(grid.step.mean()))
         main = grids[0]
         points = main.nearest(value, low, high)
         chosen = main.point(points)
