@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 ZERO, ONE = Number(0.0), Number(1.0)
 
+ROUGH_ABSOLUTE, ROUGH_RELATIVE = 1e-5, 1e-3
+"""From which tolerance on an equation no longer defines a column."""
+
 Atom: TypeAlias = Compare | Multiple | OneOf | Is | Not
 
 CONTRARY: dict[Relation, Relation] = {"=": "!=", "!=": "=", "<=": ">", ">": "<=", ">=": "<", "<": ">="}
@@ -58,7 +61,9 @@ def join(sign: Operator, left: Expression, right: Expression) -> Expression:
     return Binary(sign, left, right)
 
 
-def affine(node: Expression, name: str) -> tuple[Expression, Expression] | None:
+def affine(  # noqa: PLR0911 - one case for each kind
+    node: Expression, name: str
+) -> tuple[Expression, Expression] | None:
     """Write an expression as ``factor * column + rest``.
 
     Args:
@@ -196,7 +201,7 @@ def normal(node: Condition) -> Condition:
     return node
 
 
-def _contrary(node: Condition) -> Condition:
+def _contrary(node: Condition) -> Condition:  # noqa: PLR0911 - one case for each kind
     match node:
         case Compare(relation, left, right, tolerance):
             return Compare(CONTRARY[relation], left, right, tolerance)
@@ -298,8 +303,13 @@ def _can_follow(after: dict[str, set[str]], name: str, others: Iterable[str]) ->
 
 
 def _definitions(atom: Atom) -> Iterator[tuple[str, Expression]]:
-    """Give what an equation may define: the column that stands alone, left before right."""
-    if isinstance(atom, Compare) and atom.relation == "=":
+    """Give what an equation may define: the column that stands alone, left before right.
+
+    An equation that holds only roughly, by what its ``within`` allows, defines nothing: it is checked and kept to.
+    """
+    tolerance = atom.tolerance if isinstance(atom, Compare) else None
+    rough = tolerance is not None and (tolerance.absolute > ROUGH_ABSOLUTE or tolerance.relative > ROUGH_RELATIVE)
+    if isinstance(atom, Compare) and atom.relation == "=" and not rough:
         for side, other in ((atom.left, atom.right), (atom.right, atom.left)):
             if isinstance(side, Column) and side.name not in columns_of(other):
                 yield side.name, other

@@ -31,10 +31,8 @@ from flowmint.rules.language import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Set as AbstractSet
-
     from flowmint.rules.evaluate import TextColumn
-    from flowmint.rules.language import Condition, Expression, Relation
+    from flowmint.rules.language import Condition, Expression
 
 Bound: TypeAlias = Any
 """An array of float64 [rows], or one number for all rows."""
@@ -43,6 +41,8 @@ Interval: TypeAlias = tuple[Bound, Bound]
 
 STRICT = 1e-6
 """How far inside a strict bound a value is put, absolute and as a share of the bound."""
+
+ALWAYS, NEVER = np.True_, np.False_
 
 EVERYTHING: Interval = (np.float64(-np.inf), np.float64(np.inf))
 
@@ -53,12 +53,12 @@ class Box:
 
     Attributes:
         intervals: By column; a column that is absent may be anything.
-        texts: Columns of text, which are given.
+        texts: Columns of text.
         settled: The columns whose value is chosen.
     """
 
     intervals: dict[str, Interval]
-    texts: Mapping[str, TextColumn] = field(default_factory=dict)
+    texts: dict[str, TextColumn] = field(default_factory=dict)
     settled: set[str] = field(default_factory=set)
 
     def of(self, name: str) -> Interval:
@@ -242,7 +242,7 @@ def _absolute(interval: Interval) -> Interval:
 _BINARY = {"+": _add, "-": _subtract, "*": _multiply, "/": _divide, "^": _power}
 
 
-def _call(function: str, ranges: tuple[_Range, ...]) -> Interval:
+def _call(function: str, ranges: tuple[_Range, ...]) -> Interval:  # noqa: PLR0911 - one case for each function
     first = ranges[0]
     match function:
         case "min":
@@ -347,7 +347,8 @@ def _demand_base(base: _Range, exponent: _Range, wanted: Interval, cut: Cut) -> 
     if power <= 0:
         return
     if power % 2 == 1:
-        _demand_open(base, *(np.sign(w) * np.abs(w) ** (1.0 / power) for w in wanted), cut)
+        low, high = (np.sign(bound) * np.abs(bound) ** (1.0 / power) for bound in wanted)
+        _demand_open(base, low, high, cut)
         return
     low, high = (np.maximum(bound, 0.0) ** (1.0 / power) for bound in wanted)
     if power % 2 == 0:
@@ -417,7 +418,7 @@ def _impose_order(below: _Range, above: _Range, strict: bool, cut: Cut) -> None:
     _demand_open(above, np.where(np.isnan(low), -np.inf, low), np.float64(np.inf), cut)
 
 
-def surely_false(node: Condition, box: Box) -> Bound:
+def surely_false(node: Condition, box: Box) -> Bound:  # noqa: PLR0911 - one case for each kind
     """Tell where a condition in negation normal form cannot hold, whatever the columns' values within the box [rows].
 
     Args:
@@ -440,9 +441,9 @@ def surely_false(node: Condition, box: Box) -> Bound:
             return _membership_true(operand, box)
         case Is(Column(name), "infinite" | "missing") | Not(Is(Column(name), "finite")):
             low, high = box.of(name)
-            return (low == high) if name in box.settled else np.bool_(False)
+            return (low == high) if name in box.settled else NEVER
         case _:
-            return np.bool_(False)
+            return NEVER
 
 
 def _comparison_false(node: Compare, box: Box) -> Bound:
@@ -474,11 +475,11 @@ def _membership_false(node: OneOf, box: Box) -> Bound:
     if isinstance(node.operand, Column) and isinstance(node.values[0], str):
         text = box.texts.get(node.operand.name)
         if text is None:
-            return np.bool_(False)
+            return NEVER
         outside = np.array([name not in node.values for name in text.names] + [False])
         return outside[text.codes]
     part = range_of(node.operand, box)
-    outside = np.bool_(True)
+    outside: Bound = ALWAYS
     for value in node.values:
         number = float(value)
         room = DEFAULT.absolute + DEFAULT.relative * abs(number)
@@ -490,10 +491,10 @@ def _membership_true(node: OneOf, box: Box) -> Bound:
     if isinstance(node.operand, Column) and isinstance(node.values[0], str):
         text = box.texts.get(node.operand.name)
         if text is None:
-            return np.bool_(False)
+            return NEVER
         return np.array([name in node.values for name in text.names] + [False])[text.codes]
     part = range_of(node.operand, box)
-    inside = np.bool_(False)
+    inside: Bound = NEVER
     for value in node.values:
         number = float(value)
         room = DEFAULT.absolute + DEFAULT.relative * abs(number)

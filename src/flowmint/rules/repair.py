@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flowmint.rules.check import in_pieces, judge_rows, piece_of
-from flowmint.rules.evaluate import Columns
+from flowmint.rules.evaluate import Columns, TextColumn
 from flowmint.rules.solve import Rows
-from flowmint.rules.table import fit_dtype, with_numbers
+from flowmint.rules.table import fit_dtype, with_numbers, with_texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy.typing as npt
     import polars as pl
 
     from flowmint.flows.frames import Native
@@ -115,43 +116,70 @@ def repair_table(
     Returns:
         The repaired table, and what was done, with the table in Polars.
     """
-    before = judge_rows(rules, columns, classes).all(axis=1)
-    values = {name: array.copy() for name, array in columns.numbers.items()}
-    after = before.copy()
+    before: Booleans = np.asarray(judge_rows(rules, columns, classes).all(axis=1))
     pending = np.flatnonzero(~before)
-    broken = pending
-    current = {name: array[pending] for name, array in values.items()}
+    found: list[tuple[npt.NDArray[np.int64], Columns]] = []
+    current = piece_of(columns, pending)
     for _ in range(PASSES):
         if not len(pending):
             break
-        texts = piece_of(Columns({}, columns.texts, columns.rows), pending).texts
         own = None if classes is None else {name: mask[pending] for name, mask in classes.items()}
-        settled = _settle(solver, table, Columns(current, texts, len(pending)), own)
-        good = judge_rows(rules, Columns(settled, texts, len(pending)), own).all(axis=1)
-        for name, array in settled.items():
-            values[name][pending[good]] = array[good]
-        after[pending[good]] = True
-        pending = pending[~good]
-        current = {name: array[~good] for name, array in settled.items()}
-    repaired = broken[after[broken]]
-    changes = _changes(columns.numbers, values, repaired)
-    changed = {change.name for change in changes}
-    new = [with_numbers(table[name], repaired, values[name][repaired]) for name in values if _differs(columns.numbers[name], values[name], repaired)]
-    table = table.with_columns(new)
-    del changed
-    return table, Repaired(frame=table, before=before, after=after, changes=changes)
+        settled = _settle(solver, table, current, own)
+        good = judge_rows(rules, settled, own).all(axis=1)
+        found.append((pending[good], piece_of(settled, np.flatnonzero(good))))
+        pending, current = pending[~good], piece_of(settled, np.flatnonzero(~good))
+    after = np.ones_like(before)
+    after[pending] = False
+    changes: list[ColumnChange] = []
+    series: list[pl.Series] = []
+    for name in (*columns.numbers, *columns.texts):
+        change = _put(table[name], columns, found)
+        if change is not None:
+            series.append(change[0])
+            changes += change[1:]
+    changes.sort(key=lambda change: -change.rows)
+    return table.with_columns(series), Repaired(frame=table, before=before, after=after, changes=tuple(changes))
 
 
-def _differs(old: Floats, new: Floats, rows: np.ndarray) -> bool:
-    return not np.array_equal(old[rows], new[rows], equal_nan=True)
+def _put(
+    series: pl.Series, columns: Columns, found: Sequence[tuple[npt.NDArray[np.int64], Columns]]
+) -> tuple[pl.Series, *tuple[ColumnChange, ...]] | None:
+    """Put what was found into a column; None where nothing differs."""
+    name = series.name
+    rows = np.concatenate([np.empty(0, dtype=np.int64), *(rows for rows, _ in found)])
+    if name in columns.texts:
+        old = columns.texts[name].codes[rows]
+        new = np.concatenate([np.empty(0, dtype=np.int64), *(each.texts[name].codes for _, each in found)])
+        differs = old != new
+        if not differs.any():
+            return None
+        text = TextColumn(new[differs], columns.texts[name].names)
+        change = ColumnChange(name=name, rows=int(differs.sum()), mean=float("nan"), most=float("nan"))
+        return with_texts(series, rows[differs], text), change
+    before = columns.numbers[name][rows]
+    after = np.concatenate([np.empty(0), *(each.numbers[name] for _, each in found)])
+    differs = ~((before == after) | (np.isnan(before) & np.isnan(after)))
+    if not differs.any():
+        return None
+    return with_numbers(series, rows[differs], after[differs]), *_change(name, before[differs], after[differs])
 
 
-def _settle(
-    solver: Solver, table: pl.DataFrame, columns: Columns, classes: Mapping[str, Booleans] | None
-) -> dict[str, Floats]:
+def _change(name: str, before: Floats, after: Floats) -> tuple[ColumnChange, ...]:
+    """Tell what changed in a column, unless it is only the rounding of float32."""
+    with np.errstate(all="ignore"):
+        apart = np.abs(after - before)
+        differs = ~(apart <= CHANGED * np.maximum(np.abs(before), np.abs(after)))
+        if not differs.any():
+            return ()
+        moved = apart[differs]
+        return (ColumnChange(name=name, rows=len(moved), mean=float(moved.mean()), most=float(moved.max())),)
+
+
+def _settle(solver: Solver, table: pl.DataFrame, columns: Columns, classes: Mapping[str, Booleans] | None) -> Columns:
     """Settle rows piece by piece."""
     dtypes = {name: table[name].dtype for name in columns.numbers}
-    settled = {name: np.empty(columns.rows) for name in columns.numbers}
+    numbers = {name: np.empty(columns.rows) for name in columns.numbers}
+    codes = {name: np.empty(columns.rows, dtype=np.int64) for name in columns.texts}
 
     def work(rows: slice) -> None:
         piece = piece_of(columns, rows)
@@ -162,28 +190,15 @@ def _settle(
                 classes=None if classes is None else {name: mask[rows] for name, mask in classes.items()},
                 whole=frozenset(name for name, dtype in dtypes.items() if dtype.is_integer()),
                 fit=lambda name, values: fit_dtype(values, dtypes[name]),
+                count=piece.rows,
                 precision=lambda name: 2.0**-23 if str(dtypes[name]) == "Float32" else 2.0**-52,
             )
         )
-        for name, values in found.items():
-            settled[name][rows] = values
+        for name, values in found.numbers.items():
+            numbers[name][rows] = values
+        for name, text in found.texts.items():
+            codes[name][rows] = text.codes
 
     in_pieces(columns.rows, work, size=1 << 13)
-    return settled
-
-
-def _changes(old: Mapping[str, Floats], new: Mapping[str, Floats], rows: np.ndarray) -> tuple[ColumnChange, ...]:
-    """Tell what changed in which column, the most changed first."""
-    changes = []
-    with np.errstate(all="ignore"):
-        for name in old:
-            before, after = old[name][rows], new[name][rows]
-            same = (before == after) | (np.isnan(before) & np.isnan(after))
-            apart = np.abs(after - before)
-            differs = ~same & ~(apart <= CHANGED * np.maximum(np.abs(before), np.abs(after)))
-            if differs.any():
-                moved = apart[differs]
-                changes.append(
-                    ColumnChange(name=name, rows=len(moved), mean=float(moved.mean()), most=float(moved.max()))
-                )
-    return tuple(sorted(changes, key=lambda change: -change.rows))
+    texts = {name: TextColumn(codes[name], text.names) for name, text in columns.texts.items()}
+    return Columns(numbers, texts, columns.rows)

@@ -20,7 +20,7 @@ from flowmint.rules.evaluate import Columns, evaluate
 from flowmint.rules.language import columns_of
 from flowmint.rules.repair import Repaired, repair_table
 from flowmint.rules.solve import Solver
-from flowmint.rules.table import columns_for, fit_dtype, is_number, uses_of, with_numbers
+from flowmint.rules.table import columns_for, fit_dtype, is_number, numbers_of, uses_of, with_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -228,8 +228,11 @@ class Rules:
         return tuple(sorted(mentioned, key=lambda name: place.get(name, len(place))))
 
     def _solver(self, columns: tuple[str, ...]) -> Solver:
+        """Give what settles the rows of a table with these columns of numbers."""
         if columns not in self._plans:
-            self._plans[columns] = Solver(plan_of(self.rules, columns))
+            absent = set(self._numeric) - set(columns) if columns != self._numeric else set()
+            rules = [rule for rule in self.rules if not absent.intersection(rule.columns)]
+            self._plans[columns] = Solver(plan_of(rules, columns))
         return self._plans[columns]
 
     # --- tables
@@ -243,21 +246,19 @@ class Rules:
                 row [rows]. Without it such rules are not judged.
 
         Returns:
-            The report.
+            The report. Rules about optional columns that the table lacks are not judged.
 
         Raises:
             RuleError: A column is missing or holds the wrong kind of values.
             LabelError: There is no such label column, or its length is another.
         """
         table = to_polars(frame)
+        rules = self._about(table)
         classes = self._classes(table, label)
-        holds = judge_rows(self.rules, columns_for(self.rules, table), classes)
-        told = tuple(
-            _tell(rule, holds[:, index], table.height, classes)
-            for index, rule in enumerate(self.rules)
-        )
-        unjudged = () if classes is not None else tuple(rule.name for rule in self.rules if rule.classes)
-        return Report(holds=holds, rules=told, unjudged=unjudged)
+        holds = judge_rows(rules, columns_for(rules, table), classes)
+        told = tuple(_tell(rule, holds[:, index], table.height, classes) for index, rule in enumerate(rules))
+        judged = {rule.name for rule in rules if classes is not None or not rule.classes}
+        return Report(holds=holds, rules=told, unjudged=tuple(r.name for r in self.rules if r.name not in judged))
 
     def derive(self, frame: Native) -> Native:
         """Compute the columns that follow from others.
@@ -279,8 +280,10 @@ class Rules:
 
     def _derive(self, table: pl.DataFrame) -> pl.DataFrame:
         inputs = [rule for rule in self.rules if set(rule.columns) & set(self.definitions)]
-        numbers = dict(columns_for([], table).numbers)
+        numbers: dict[str, Any] = {}
         for name, expression in self.definitions.items():
+            if set(self.optional) & {name, *columns_of(expression)} - set(table.columns):
+                continue
             for other in columns_of(expression):
                 if other not in numbers:
                     numbers |= _one(other, name, inputs, table)
@@ -322,12 +325,18 @@ class Rules:
             LabelError: There is no such label column, or its length is another.
         """
         table = to_polars(frame)
-        columns = columns_for(self.rules, table)
+        rules = self._about(table)
+        columns = columns_for(rules, table)
         numeric = tuple(name for name in table.columns if name in columns.numbers)
-        repaired, parts = repair_table(
-            table, rules=self.rules, columns=columns, classes=self._classes(table, label), solver=self._solver(numeric)
+        repaired, done = repair_table(
+            table, rules=rules, columns=columns, classes=self._classes(table, label), solver=self._solver(numeric)
         )
-        return replace(parts, frame=FrameFormat.of(frame).restore(repaired))
+        return replace(done, frame=FrameFormat.of(frame).restore(repaired))
+
+    def _about(self, table: pl.DataFrame) -> tuple[Rule, ...]:
+        """Leave out rules about columns that a table may lack and lacks."""
+        absent = set(self.optional) - set(table.columns)
+        return tuple(rule for rule in self.rules if not absent.intersection(rule.columns))
 
     def _classes(self, table: pl.DataFrame, label: Any) -> dict[str, Booleans] | None:  # noqa: ANN401 - as for check
         """Tell for each class that a rule names which rows are of it; None without a label."""
@@ -356,8 +365,6 @@ def _tell(rule: Rule, holds: Booleans, rows: int, classes: Mapping[str, Booleans
 
 def _one(name: str, derived: str, inputs: Iterable[Rule], table: pl.DataFrame) -> dict[str, Any]:
     """Give one column of numbers that a derived column follows from."""
-    from flowmint.rules.table import numbers_of
-
     rule = next((rule.name for rule in inputs if derived in rule.columns and name in rule.columns), derived)
     if name not in table.columns:
         message = (

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from flowmint.rules.algebra import Constraint, Lattice
-from flowmint.rules.evaluate import Columns, evaluate, judge
+from flowmint.rules.evaluate import Columns, TextColumn, evaluate, judge
 from flowmint.rules.intervals import Box, impose, plain_condition, surely_false
 from flowmint.rules.language import Binary, Column, Compare, Is, Multiple, Not, Number, OneOf, columns_of
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from flowmint.rules.algebra import Plan
-    from flowmint.rules.evaluate import Booleans, Floats, TextColumn
+    from flowmint.rules.evaluate import Booleans, Floats
     from flowmint.rules.intervals import Bound
     from flowmint.rules.language import Expression
 
@@ -50,6 +50,7 @@ class Rows:
         classes: For each class that a rule names, which rows are of it [rows]; None where no label was given.
         whole: The columns whose dtype holds whole numbers only.
         fit: Rounds a column's values to what its dtype can hold.
+        count: How many rows there are.
         precision: Distance from 1 to the next number of a column's dtype.
     """
 
@@ -58,6 +59,7 @@ class Rows:
     classes: Mapping[str, Booleans] | None
     whole: frozenset[str]
     fit: Callable[[str, Floats], Floats]
+    count: int
     precision: Callable[[str], float]
 
 
@@ -126,16 +128,17 @@ class Solver:
                 return None, False
         return mask, mask is None or bool(np.any(mask))
 
-    def settle(self, rows: Rows) -> dict[str, Floats]:
+    def settle(self, rows: Rows) -> Columns:
         """Find a row near each row that satisfies the rules as far as this way of settling can.
 
         Args:
             rows: The rows.
 
         Returns:
-            The new values by column.
+            The new values.
         """
-        box = Box(dict(self.start.intervals), rows.texts)
+        box = Box(dict(self.start.intervals), dict(rows.texts))
+        self.settle_texts(box, rows)
         pending = {i for i, c in enumerate(self.constraints) if c.classes or (c.guards and rows.texts)}
         settled: dict[str, Floats] = {}
         with np.errstate(all="ignore"):
@@ -147,7 +150,22 @@ class Solver:
                 settled[name] = value
                 box.settle(name, value)
                 pending.update(self.narrowing.get(name, ()))
-            return {name: rows.fit(name, value) for name, value in settled.items()}
+            self.settle_texts(box, rows)  # once more, for those that follow from numbers
+        return Columns({name: rows.fit(name, value) for name, value in settled.items()}, box.texts, rows.count)
+
+    def settle_texts(self, box: Box, rows: Rows) -> None:
+        """Give columns of text the first text that a rule lists, where it is certain that the rule demands one."""
+        for constraint in self.constraints:
+            atom = constraint.atom
+            if not isinstance(atom, OneOf) or not isinstance(atom.values[0], str):
+                continue
+            mask, possible = self.mask(constraint, box, rows)
+            name = columns_of(atom)[0]
+            wrong = surely_false(atom, box) & (True if mask is None else mask) if possible else np.False_
+            if np.any(wrong):
+                text = box.texts[name]
+                codes = np.where(wrong, text.names.index(str(atom.values[0])), text.codes)
+                box.texts[name] = TextColumn(codes, text.names)
 
 
 @dataclass
@@ -172,10 +190,7 @@ class _Choice:
         target = given if finite.all() else np.where(finite, given, _stand_in(given, low, high))
         value = np.minimum(np.maximum(target, low), high)
         lattices = self._lattices()
-        if lattices:
-            value = self._on_lattices(value, low, high, lattices)
-        else:
-            value = self._inside(target, value, low, high)
+        value = self._on_lattices(value, low, high, lattices) if lattices else self._inside(target, value, low, high)
         value = self._among_listed(target, value, low, high)
         return value if finite.all() else np.where(finite | self._must_change(given), value, given)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import tomllib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flowmint.errors import RuleError, nearest
@@ -15,6 +14,7 @@ from flowmint.rules.parse import parse_condition
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 FORMAT = 1
 """The version of the files' layout."""
@@ -121,7 +121,8 @@ def _evidence(obj: object, source: str) -> Evidence:
         and type(particular) is bool
     )
     if not sound:
-        message = f"{source}: evidence has 'rows' (a count), 'share' (0 to 1), 'slack' (a number), 'particular' (true or false)"
+        kinds = "'rows' (a count), 'share' (0 to 1), 'slack' (a number), 'particular' (true or false)"
+        message = f"{source}: evidence has {kinds}"
         raise RuleError(message)
     return Evidence(rows=rows, share=float(share), slack=None if slack is None else float(slack), particular=particular)
 
@@ -187,7 +188,7 @@ def write_toml(contents: Mapping[str, Any], path: Path) -> None:
 
 
 def _toml(value: object) -> str:
-    """Write a value of TOML on one line; rules stand between single quotes where they can, so that they stay legible."""
+    """Write a value of TOML on one line; text with quotes stands between single ones, to stay legible."""
     match value:
         case bool():
             return str(value).lower()

@@ -14,6 +14,8 @@ from flowmint.rules.language import Column, OneOf, walk
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    import numpy.typing as npt
+
     from flowmint.rules.evaluate import Floats
     from flowmint.rules.language import Rule
 
@@ -64,9 +66,15 @@ def columns_for(rules: Sequence[Rule], table: pl.DataFrame) -> Columns:
     both = {name for name in numbers if name in texts}  # `is missing` asks nothing about the kind
     return Columns(
         {name: numbers_of(table[name], rule) for name, rule in numbers.items() if name not in both},
-        {name: _text_of(table[name]) for name in texts},
+        {name: _text_of(table[name], _texts_in(rules, name)) for name in texts},
         table.height,
     )
+
+
+def _texts_in(rules: Sequence[Rule], column: str) -> list[str]:
+    """List the texts that rules compare a column with: repair may write them."""
+    lists = (n for rule in rules for n in walk(rule.condition) if isinstance(n, OneOf) and n.operand == Column(column))
+    return [value for each in lists for value in each.values if isinstance(value, str)]
 
 
 def _check_names(wanted: dict[str, str], names: Sequence[str]) -> None:
@@ -103,9 +111,9 @@ def numbers_of(series: pl.Series, rule: str) -> Floats:
     return (values.fill_null(np.nan) if values.null_count() else values).to_numpy()
 
 
-def _text_of(series: pl.Series) -> TextColumn:
+def _text_of(series: pl.Series, more: list[str]) -> TextColumn:
     text = series.cast(pl.String)
-    names = text.unique(maintain_order=True).drop_nulls()
+    names = pl.concat([text, pl.Series(more, dtype=pl.String)]).unique(maintain_order=True).drop_nulls()
     if not len(names):
         return TextColumn(np.full(len(text), -1, dtype=np.int64), ())
     codes = text.cast(pl.Enum(names)).to_physical().cast(pl.Int64).fill_null(-1).to_numpy()
@@ -132,7 +140,7 @@ def _limits(dtype: pl.DataType) -> tuple[float, float]:
     return float(least), high if int(high) <= most else float(np.nextafter(high, 0))
 
 
-def with_numbers(series: pl.Series, rows: np.ndarray, values: Floats) -> pl.Series:
+def with_numbers(series: pl.Series, rows: npt.NDArray[np.int64], values: Floats) -> pl.Series:
     """Put new values into some rows of a column; its dtype, and every other cell, stay.
 
     Args:
@@ -147,9 +155,25 @@ def with_numbers(series: pl.Series, rows: np.ndarray, values: Floats) -> pl.Seri
     dtype = series.dtype
     if not dtype.is_float():
         new = new.fill_nan(None)
-        new = (new != 0) if dtype == pl.Boolean else new.cast(dtype)  # type: ignore[assignment]
+        new = (new != 0) if dtype == pl.Boolean else new.cast(dtype)
     else:
         old = series.gather(pl.Series(rows, dtype=pl.UInt32))
         empty = old.is_null() & new.is_nan()
         new = pl.select(pl.when(empty).then(None).otherwise(new).cast(dtype).alias(series.name)).to_series()
+    return series.clone().scatter(pl.Series(rows, dtype=pl.UInt32), new)
+
+
+def with_texts(series: pl.Series, rows: npt.NDArray[np.int64], text: TextColumn) -> pl.Series:
+    """Put new texts into some rows of a column; its dtype, and every other cell, stay.
+
+    Args:
+        series: The column.
+        rows: Positions of the rows.
+        text: Their new texts; one that an Enum does not have becomes an empty cell.
+
+    Returns:
+        The column with the new texts.
+    """
+    names = [*text.names, None]
+    new = pl.Series([names[code] for code in text.codes], dtype=pl.String).cast(series.dtype, strict=False)
     return series.clone().scatter(pl.Series(rows, dtype=pl.UInt32), new)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
 from functools import cache
 from importlib.resources import files
 from typing import Any
-
-import tomllib
 
 from flowmint.errors import RuleError, nearest
 from flowmint.rules.store import contents_of
