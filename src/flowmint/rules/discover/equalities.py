@@ -7,13 +7,13 @@ Of columns that all follow from one another, as few rules as say it all are kept
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from flowmint.rules.discover.evidence import accept
-from flowmint.rules.discover.express import compare, is_simple, rounding, sample_rows, simplify, weighted
+from flowmint.rules.discover.express import SPREAD_SHARE, compare, is_simple, rounding, sample_rows, simplify, weighted
 from flowmint.rules.discover.training import FLOAT_ERROR, SEED
 from flowmint.rules.language import Column, Number
 
@@ -147,55 +147,74 @@ def find_sums(training: Training, names: Sequence[str]) -> list[Finding]:
         side, there is an inequality instead, or beside it.
     """
     fits: dict[tuple[tuple[str, float], ...], tuple[dict[str, float], float]] = {}
-    for attempt in range(SUBSETS):
-        rows = sample_rows(training, names, rows=200, rare=6, seed=SEED + attempt)
-        if len(rows) < 2 * len(names) + 20 or len(names) < 3:
-            return []
-        values = training.taken(names)[rows]
-        for target in names:
-            fit = _fit(values, list(names), target, training)
+    for attempt in range(SUBSETS if len(names) > 2 else 0):
+        sample = _Sample.of(training, names, seed=SEED + attempt)
+        for target in range(len(names) if len(sample.values) >= 2 * len(names) + 20 else 0):
+            fit = _fit(sample, target)
             if fit is not None:
                 fits.setdefault(_canonical(*fit), fit)
-    tried = SUBSETS * len(names) * 2 ** len(names[:MOST_TERMS])
+    tried = SUBSETS * len(names) * 2 ** min(len(names), MOST_TERMS)
     return _independent(sorted(fits.values(), key=lambda fit: (len(fit[0]), sorted(fit[0]))), training, tried)
 
 
-def _fit(values: Floats, names: list[str], target: str, training: Training) -> tuple[dict[str, float], float] | None:
+@dataclass(frozen=True)
+class _Sample:
+    """Some rows, to fit sums to.
+
+    Attributes:
+        names: The columns.
+        values: Their values, all finite [rows, columns].
+        scale: Standard deviation of each column [columns].
+        rounded: Unit to which each column is rounded, 0 for whole numbers and for columns that are not [columns].
+    """
+
+    names: tuple[str, ...]
+    values: Floats
+    scale: Floats
+    rounded: Floats
+
+    @classmethod
+    def of(cls, training: Training, names: Sequence[str], *, seed: int) -> _Sample:
+        """Draw rows, some of them for each column's rare values."""
+        values = training.taken(names)[sample_rows(training, names, rows=200, rare=6, seed=seed)]
+        unit = np.array([training.unit_of(name) for name in names])
+        spread = values.std(axis=0) if len(values) else np.ones(len(names))
+        return cls(tuple(names), values, np.maximum(spread, 1e-300), np.where(unit < 1, unit, 0.0))
+
+    def solve(self, target: int, chosen: list[int]) -> tuple[Floats, float, bool]:
+        """Fit a column by least squares; give the weights, the constant, and whether every row fits."""
+        wanted = self.values[:, target]
+        design = np.column_stack([self.values[:, chosen] / self.scale[chosen], np.ones(len(wanted))])
+        weights = np.linalg.lstsq(design, wanted, rcond=1e-10)[0]
+        off = np.abs(design @ weights - wanted)
+        size = np.maximum(np.abs(design * weights).max(axis=1), np.abs(wanted))
+        plain = weights[:-1] / self.scale[chosen]
+        loose = self.rounded[target] + float(np.abs(plain) @ self.rounded[chosen])
+        room = np.maximum(FLOAT_ERROR * size + 1e-9 * self.scale[target], min(loose, SPREAD_SHARE * self.scale[target]))
+        return plain, float(weights[-1]), bool((off <= room).all())
+
+
+def _fit(sample: _Sample, target: int) -> tuple[dict[str, float], float] | None:
     """Fit a column by the others, with as few of them as will do.
 
     Returns:
-        Weights of all columns and the constant, such that the weighted sum equals the constant.
+        Weights of all columns and the constant, such that the weighted sum equals the constant; None if nothing fits.
     """
-    place = names.index(target)
-    others = [index for index in range(len(names)) if index != place]
-    scale = np.maximum(values.std(axis=0), 1e-300)
-    unit = training.unit[[training.names.index(name) for name in names]]
-    rounded = np.where(unit < 1, unit, 0.0)
-
-    def solve(chosen: list[int]) -> tuple[Floats, float, bool]:
-        design = np.column_stack([values[:, chosen] / scale[chosen], np.ones(len(values))])
-        weights = np.linalg.lstsq(design, values[:, place], rcond=1e-10)[0]
-        off = np.abs(design @ weights - values[:, place])
-        plain = weights[:-1] / scale[chosen]
-        size = np.abs(design * weights).max(axis=1)
-        room = FLOAT_ERROR * np.maximum(size, np.abs(values[:, place]))
-        loose = min(rounded[place] + float(np.abs(plain) @ rounded[chosen]), 0.02 * scale[place])
-        return plain, float(weights[-1]), bool((off <= np.maximum(room, loose)).all())
-
-    weights, constant, fits = solve(others)
+    chosen = [index for index in range(len(sample.names)) if index != target]
+    weights, constant, fits = sample.solve(target, chosen)
     if not fits:
         return None
-    chosen = list(others)
-    for index in sorted(others, key=lambda i: abs(weights[others.index(i)]) * scale[i]):
-        fewer = [i for i in chosen if i != index]
-        if fewer and solve(fewer)[2]:
+    size = dict(zip(chosen, np.abs(weights) * sample.scale[chosen], strict=True))
+    for index in sorted(chosen, key=lambda index: size[index]):
+        fewer = [other for other in chosen if other != index]
+        if fewer and sample.solve(target, fewer)[2]:
             chosen = fewer
-    weights, constant, _ = solve(chosen)
-    simple = {names[i]: simplify(float(w), relative=1e-3) for i, w in zip(chosen, weights, strict=True)}
-    if not 2 <= len(simple) <= MOST_TERMS or not all(is_simple(w) for w in simple.values()):
+    weights, constant, _ = sample.solve(target, chosen)
+    simple = {sample.names[i]: simplify(float(w), relative=1e-3) for i, w in zip(chosen, weights, strict=True)}
+    if not 2 <= len(simple) <= MOST_TERMS or not all(is_simple(weight) for weight in simple.values()):
         return None
-    constant = 0.0 if abs(constant) <= 1e-3 * scale[place] else simplify(constant, relative=1e-3)
-    return {target: 1.0, **{name: -weight for name, weight in simple.items()}}, constant
+    constant = 0.0 if abs(constant) <= 1e-3 * sample.scale[target] else simplify(constant, relative=1e-3)
+    return {sample.names[target]: 1.0, **{name: -weight for name, weight in simple.items()}}, constant
 
 
 def _canonical(weights: dict[str, float], constant: float) -> tuple[tuple[str, float], ...]:

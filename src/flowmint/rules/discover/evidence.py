@@ -15,7 +15,7 @@ Inequalities and implications are permuted *within classes*: two columns that di
 every pooled table, and the relation is gone in the next capture. Equalities and lattices are so precise that classes do
 not feign them, and are permuted in the whole table; one that says nothing within classes counts as particular.
 
-Rows are counted once, however often they are repeated.
+Copies of a row are counted once.
 """
 
 from __future__ import annotations

@@ -34,11 +34,12 @@ def simplify(value: float, *, relative: float = 1e-5) -> float:
     """
     for denominator in DENOMINATORS:
         near = Fraction(round(value * denominator), denominator)
-        if near and abs(float(near) - value) <= relative * abs(value):
+        # the more fractions there are, the nearer one of them is to any number
+        if near and abs(float(near) - value) <= relative * abs(value) / (1 if denominator <= 10 else 100):
             return float(near)
-    for digits in (2, 3, 4, 5):
+    for digits in (2, 3, 4, 5, 6):
         short = float(f"{value:.{digits}g}")
-        if abs(short - value) <= relative * abs(value):
+        if abs(short - value) <= relative * abs(value) / 100:
             return short
     return float(f"{value:.12g}")
 

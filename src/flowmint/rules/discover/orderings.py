@@ -23,7 +23,7 @@ from flowmint.rules.discover.evidence import (
     is_particular,
 )
 from flowmint.rules.discover.express import compare, scaled
-from flowmint.rules.discover.training import FLOAT_ERROR, SEED
+from flowmint.rules.discover.training import FLOAT_ERROR, SEED, is_zero
 from flowmint.rules.language import Binary, Column, Compare, Exactly, Number
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def find_meetings(training: Training, orderings: Sequence[Finding], names: Seque
     meetings = [_Meeting.of(training, *pair) for pair in wide]
     findings = []
     for name in names:
-        if np.count_nonzero(training.at(name) == 0) >= LEAST_ROWS:
+        if is_zero(training.at(name)).sum() >= LEAST_ROWS:
             found = (_try_meeting(training, name, meeting, tried) for meeting in meetings)
             findings += list(islice((finding for finding in found if finding is not None), 1))
     return findings
@@ -215,7 +215,7 @@ class _Meeting:
 def _try_meeting(training: Training, name: str, meeting: _Meeting, tried: int) -> Finding | None:
     """Accept ``name = 0 exactly when high = low`` if, inside, chance would break it either way."""
     values = training.at(name)
-    zero, known = values == 0, np.isfinite(values) & meeting.known
+    zero, known = is_zero(values), np.isfinite(values) & meeting.known
     broken = int((zero != meeting.meet)[known].sum())
     if name in (meeting.low, meeting.high) or broken > MOST_BROKEN * zero.sum():
         return None

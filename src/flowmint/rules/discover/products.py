@@ -33,8 +33,11 @@ ROWS = 48
 LEAST = 6
 """Fewest rows with distinct values other than 0."""
 
+DEFINED = 0.3
+"""Share of the rows in which there must be a factor: elsewhere a value is missing, or the divisor of a ratio is 0."""
+
 AGREE = 0.9
-"""Share of the rows that must have the same factor."""
+"""Share of these rows that must have the same factor."""
 
 SAME = 2e-5
 """How far factors may differ, as a share: values with few digits give rough ones."""
@@ -110,10 +113,10 @@ def _propose(values: Floats, names: Sequence[str], target: str, pairs: list[tupl
 def _constant(factors: Floats) -> Iterator[tuple[int, float]]:
     """Give columns that are nearly constant, and their simple values."""
     finite = np.isfinite(factors) & (factors != 0)
-    usable = np.flatnonzero(finite.mean(axis=0) >= AGREE)
+    usable = np.flatnonzero((finite.mean(axis=0) >= DEFINED) & (finite.sum(axis=0) >= LEAST))
     middle = np.nanmedian(np.where(finite, factors, np.nan)[:, usable], axis=0)
-    agree = (np.abs(factors[:, usable] - middle) <= SAME * np.abs(middle)).mean(axis=0)
-    for place in np.flatnonzero(agree >= AGREE):
+    agree = (np.abs(factors[:, usable] - middle) <= SAME * np.abs(middle)).sum(axis=0)
+    for place in np.flatnonzero(agree >= AGREE * finite[:, usable].sum(axis=0)):
         yield int(usable[place]), simplify(float(middle[place]))
 
 

@@ -141,7 +141,5 @@ def _rule(name: str, finding: Finding, training: Training) -> Rule:
 
 
 def _why(finding: Finding, rows: int) -> str:
-    chance = (
-        f"; by chance {finding.expected:,.0f} of {rows:,} different rows would break it" if finding.expected else ""
-    )
+    chance = f"; by chance {finding.expected:,.0f} of {rows:,} rows would break it" if finding.expected else ""
     return f"found in the data: {WHY[finding.kind]}{chance}"

@@ -1,4 +1,4 @@
-"""The training rows as the searches see them: columns of numbers and of texts, without repeated rows, by class."""
+"""The training rows as the searches see them: columns of numbers and of texts, without copies of rows, by class."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import polars as pl
 
 from flowmint.flows.schema import split_label
 from flowmint.rules.evaluate import Columns, TextColumn
+from flowmint.rules.language import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +34,7 @@ MOST_DECIMALS = 6
 
 @dataclass(frozen=True)
 class Training:
-    """Distinct training rows, their columns in the order of their names.
+    """Training rows without copies, their columns in the order of their names.
 
     The order of the columns in the table must not matter, so every search goes by name.
 
@@ -43,7 +44,7 @@ class Training:
         texts: Columns of text that are not constant.
         matrix: The columns of ``names`` [rows, names]; NaN where a value is not finite.
         classes: Number of each row's class [rows]; zeros where there is no label.
-        weights: How often each distinct row stands in the table [rows].
+        weights: How often each row stands in the table [rows].
     """
 
     columns: Columns
@@ -62,16 +63,14 @@ class Training:
             label: Its name.
 
         Returns:
-            The distinct rows.
+            The rows.
 
         Raises:
             LabelError: There is no such label column, or labels are empty.
         """
         if label is not None:
             split_label(table, label)
-        count = _free("count", table.columns)
-        rows = table.group_by(table.columns, maintain_order=True).agg(pl.len().alias(count)) if table.width else table
-        weights = rows[count].cast(pl.Int64).to_numpy() if table.width else np.zeros(0, dtype=np.int64)
+        rows, weights = _without_copies(table)
         classes = np.zeros(rows.height, dtype=np.int64)
         if label is not None:
             classes = np.unique(rows[label].cast(pl.String).to_numpy().astype(str), return_inverse=True)[1]
@@ -85,7 +84,7 @@ class Training:
 
     @property
     def rows(self) -> int:
-        """How many distinct rows there are."""
+        """How many rows there are."""
         return self.columns.rows
 
     @cached_property
@@ -148,6 +147,11 @@ class Training:
         return order, np.unique(self.classes[order], return_index=True)[1]
 
 
+def is_zero(values: Floats) -> Booleans:
+    """Tell where values are 0 to the tolerance of the rule language [as given]; NaN is not."""
+    return np.asarray(np.abs(values) <= DEFAULT.absolute)
+
+
 def to_columns(table: pl.DataFrame) -> Columns:
     """Turn a table into the columns that rules speak of.
 
@@ -167,6 +171,23 @@ def to_columns(table: pl.DataFrame) -> Columns:
             numbered = text.replace_strict(list(names), list(range(len(names))), default=-1, return_dtype=pl.Int64)
             texts[series.name] = TextColumn(numbered.fill_null(-1).to_numpy().copy(), names)
     return Columns(numbers, texts, table.height)
+
+
+def _without_copies(table: pl.DataFrame) -> tuple[pl.DataFrame, Codes]:
+    """Keep one of each set of equal rows, and count them; in a narrow table equal rows are no copies, and all stay.
+
+    Were the columns independent, two rows would be equal with the product of the columns' chances of a coincidence. If
+    fewer than one pair of all rows would then be equal, those that are come from the same event, recorded again.
+    """
+    coincidence = 0.5 * table.height**2
+    for series in table.iter_columns():
+        counts = series.value_counts(name=f"{series.name} count").to_series(1).to_numpy()
+        coincidence *= float(((counts / table.height) ** 2).sum())
+    if not table.width or coincidence >= 1:
+        return table, np.ones(table.height, dtype=np.int64)
+    count = _free("count", table.columns)
+    rows = table.group_by(table.columns, maintain_order=True).agg(pl.len().alias(count))
+    return rows.drop(count), rows[count].cast(pl.Int64).to_numpy()
 
 
 def _free(name: str, taken: list[str]) -> str:

@@ -20,6 +20,7 @@ from flowmint.rules.discover.evidence import (
     enough,
     is_particular,
 )
+from flowmint.rules.discover.training import is_zero
 from flowmint.rules.language import Column, Compare, Exactly, Number, When
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ class _Counts:
     def of(cls, training: Training, names: Sequence[str]) -> _Counts:
         """Count."""
         values = training.taken(names)
-        live, zero = np.isfinite(values) & (values != 0), values == 0
+        zero = is_zero(values)
+        live = np.isfinite(values) & ~zero
         size = np.maximum(training.per_class(np.ones((training.rows, 1), dtype=bool)), 1)
         lives, zeros = training.per_class(live), training.per_class(zero) / size
         classes = np.zeros((len(names), len(names)), dtype=np.int64)
