@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, TypeAlias
 
 from flowmint.rules.language import (
@@ -265,9 +264,9 @@ def plan_of(rules: Sequence[Rule], columns: Sequence[str]) -> Plan:
         for name, others in _followers(constraint):
             if name in known:
                 _can_follow(after, name, others)
-    order = tuple(TopologicalSorter(after).static_order())
+    order = _stable(after, columns)
     ordered = {name: definitions[name] for name in order if name in definitions}
-    return Plan(_stable(after, columns), ordered, {k: tuple(v) for k, v in lattices.items()}, constraints)
+    return Plan(order, ordered, {k: tuple(v) for k, v in lattices.items()}, constraints)
 
 
 def _stable(after: Mapping[str, set[str]], columns: Sequence[str]) -> tuple[str, ...]:
@@ -290,15 +289,19 @@ def _stable(after: Mapping[str, set[str]], columns: Sequence[str]) -> tuple[str,
 
 def _can_follow(after: dict[str, set[str]], name: str, others: Iterable[str]) -> bool:
     """Note that a column follows from others, unless that closes a circle or names a column that is not there."""
-    added = set(others) - after[name]
-    if name in added or not added <= set(after):
+    added = set(others)
+    if not added <= after.keys():
+        return False
+    if added <= after[name]:
+        return True
+    pending, seen = list(added), set(added)
+    while pending:
+        for other in after[pending.pop()] - seen:
+            seen.add(other)
+            pending.append(other)
+    if name in seen:
         return False
     after[name] |= added
-    try:
-        TopologicalSorter(after).prepare()
-    except CycleError:
-        after[name] -= added
-        return False
     return True
 
 

@@ -476,8 +476,7 @@ def _membership_false(node: OneOf, box: Box) -> Bound:
         text = box.texts.get(node.operand.name)
         if text is None:
             return NEVER
-        outside = np.array([name not in node.values for name in text.names] + [False])
-        return outside[text.codes]
+        return np.array([name not in node.values for name in text.names] + [False])[text.codes]
     part = range_of(node.operand, box)
     outside: Bound = ALWAYS
     for value in node.values:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,10 +13,12 @@ import polars as pl
 
 from flowmint.errors import LabelError, RuleError, nearest
 from flowmint.flows.frames import FrameFormat, to_polars, to_series
+from flowmint.progress import SILENT
 from flowmint.rules import profiles, store
 from flowmint.rules.algebra import Lattice, plan_of
 from flowmint.rules.check import EXAMPLES, Report, RuleReport, judge_rows
 from flowmint.rules.clash import find_clash
+from flowmint.rules.discover import discover
 from flowmint.rules.evaluate import Columns, evaluate
 from flowmint.rules.language import columns_of
 from flowmint.rules.repair import Repaired, repair_table
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from flowmint.flows.frames import Native
+    from flowmint.progress import Progress
     from flowmint.rules.evaluate import Booleans
     from flowmint.rules.language import Expression, Rule
 
@@ -57,10 +61,9 @@ class Rules:
         Raises:
             RuleError: They do; the message names the fewest rules that clash.
         """
-        names = [rule.name for rule in self.rules]
-        for name in names:
-            if not name or names.count(name) > 1:
-                message = f"{names.count(name)} rules have the name {name!r}; give each a name of its own"
+        for name, count in Counter(rule.name for rule in self.rules).items():
+            if not name or count > 1:
+                message = f"{count} rules have the name {name!r}; give each a name of its own"
                 raise RuleError(message)
         clash = find_clash(self.rules)
         if clash:
@@ -118,6 +121,26 @@ class Rules:
             RuleError: There is no such profile.
         """
         return cls(**profiles.contents(name))
+
+    @classmethod
+    def discover(cls, frame: Native, *, label: str | None = None, progress: Progress = SILENT) -> Rules:
+        """Find the rules that training rows satisfy; see `flowmint.rules.discover.discover`.
+
+        Args:
+            frame: Training rows only [rows, columns].
+            label: Name of the column of classes, which the rules do not speak of.
+            progress: Told of each search.
+
+        Returns:
+            The rules, each with its evidence.
+
+        Raises:
+            TableError: It is no usable frame.
+            LabelError: The label column is absent or has empty cells.
+        """
+        table = to_polars(frame)
+        header = tuple(name for name in table.columns if name != label)
+        return cls(discover(table, label=label, progress=progress), title="discovered", columns=header)
 
     @staticmethod
     def profile_names() -> tuple[str, ...]:
