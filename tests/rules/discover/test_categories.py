@@ -16,6 +16,13 @@ def test_a_zero_that_follows_from_a_zero_is_found(found):
     assert found({"logged_in": logged_in, "files": files}) == {"when logged_in = 0 then files = 0"}
 
 
+def test_without_classes_implications_are_particular(found):
+    logged_in = (RNG.random(ROWS) < 0.4).astype(int)
+    columns = {"logged_in": logged_in, "files": logged_in * RNG.poisson(0.5, ROWS)}
+    assert not found(columns, general=True)
+    assert found({**columns, "class": GROUP}, "class", general=True)
+
+
 def test_columns_that_are_zero_together_are_told_once(found):
     columns = {name: TCP * RNG.exponential(scale, ROWS) for name, scale in (("x", 1), ("y", 30), ("z", 900))}
     assert found(columns) == {"y = 0 exactly when x = 0", "z = 0 exactly when x = 0"}

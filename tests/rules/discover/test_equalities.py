@@ -33,6 +33,12 @@ def test_multiples_are_found(found, factor):
     assert " = " in rule
 
 
+def test_a_factor_that_another_column_usually_has_is_particular(found):
+    columns = {"packets": np.where(np.arange(ROWS) == 5, 3, 10), "mean": A, "bytes": 10 * A}
+    assert "bytes = 10 * mean" in found(columns)
+    assert "bytes = 10 * mean" not in found(columns, general=True)
+
+
 def test_unit_conversions_read_well(found):
     assert found({"ms": 1000 * A, "s": A}) == {"ms = 1000 * s"}
 

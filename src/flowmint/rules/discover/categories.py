@@ -106,7 +106,7 @@ def _determined(
             continue
         by_class = _others(coded == value, classes, rows)
         if enough(broken, len(rows), float(by_class.sum()), tried=tried):
-            particular = is_particular(broken, int(classes_of(by_class)), training)
+            particular = is_particular(broken, int(classes_of(by_class)), training, implication=True)
             found.setdefault((value, particular), []).append((column.names[category], float(by_class.sum())))
     for (value, particular), pairs in sorted(found.items()):
         if len(pairs) <= MOST_NAMES:

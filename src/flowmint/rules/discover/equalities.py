@@ -15,7 +15,7 @@ import numpy as np
 from flowmint.rules.discover.evidence import accept
 from flowmint.rules.discover.express import SPREAD_SHARE, compare, is_simple, rounding, sample_rows, simplify, weighted
 from flowmint.rules.discover.training import FLOAT_ERROR, SEED
-from flowmint.rules.language import Column, Number
+from flowmint.rules.language import Column, Number, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -58,9 +58,27 @@ def find_pairs(training: Training) -> list[Finding]:
         kind: Kind = "equal" if condition == compare("=", Column(other), Column(one)) else "linear"
         finding = accept(kind, condition, training, tried=tried, target=other)
         if finding is not None:
-            findings.append(finding)
+            usual = _usual_values(training, finding.columns) & _numbers_in(condition)
+            findings.append(replace(finding, particular=finding.particular or bool(usual)))
             tree[_root(tree, other)] = _root(tree, one)
     return _hang(findings)
+
+
+def _usual_values(training: Training, apart_from: Sequence[str]) -> set[float]:
+    """List the values that columns have in most rows, constants included.
+
+    A factor that is one of them is likely that column: ``bytes = 10 * mean`` where there are 10 packets in most rows.
+    """
+    usual = set()
+    for name, values in training.columns.numbers.items():
+        distinct, counts = np.unique(values[np.isfinite(values)], return_counts=True)
+        if len(distinct) and name not in apart_from and counts.max() > 0.5 * training.rows:
+            usual.add(float(distinct[counts.argmax()]))
+    return usual - {0.0, 1.0}
+
+
+def _numbers_in(condition: Condition) -> set[float]:
+    return {abs(node.value) for node in walk(condition) if isinstance(node, Number)}
 
 
 def representatives(names: Sequence[str], findings: Sequence[Finding]) -> tuple[str, ...]:

@@ -127,18 +127,21 @@ def enough(broken: float, applicable: float, expected: float, *, tried: int, exa
     return bool(poisson.logcdf(broken, max(expected, 1e-12)) <= np.log(FALSE_RULES / max(tried, 1)))
 
 
-def is_particular(broken: float, classes: int, training: Training) -> bool:
+def is_particular(broken: float, classes: int, training: Training, *, implication: bool = False) -> bool:
     """Tell whether a rule may be a matter of this data set.
 
     Args:
         broken: Rows that break it, more than rounding explains.
         classes: In how many classes there is evidence for it.
         training: The rows.
+        implication: Whether it is an implication. That certain values never occur together is what captures differ in,
+            and needs `LEAST_CLASSES` classes; arithmetic can be told from one.
 
     Returns:
         Whether any row breaks it, or too few classes bear it out.
     """
-    return broken > 0 or classes < min(LEAST_CLASSES, training.class_count)
+    least = LEAST_CLASSES if implication else min(LEAST_CLASSES, training.class_count)
+    return broken > 0 or classes < least
 
 
 def classes_of(expected: Floats) -> npt.NDArray[np.int64]:

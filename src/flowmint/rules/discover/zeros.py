@@ -101,7 +101,9 @@ def _basis(
     """Leave out what follows: one rule for columns that are 0 together, and no implication through a third column."""
 
     def finding(condition: Condition, *pairs: tuple[int, int]) -> Finding:
-        particular = any(is_particular(counts.broken[pair], int(counts.classes[pair]), training) for pair in pairs)
+        particular = any(
+            is_particular(counts.broken[pair], int(counts.classes[pair]), training, implication=True) for pair in pairs
+        )
         expected = float(min(counts.expected[pair] for pair in pairs))
         return Finding(kind="zero", condition=condition, expected=expected, particular=particular)
 
