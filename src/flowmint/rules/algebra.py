@@ -6,6 +6,7 @@ says that ``AVG`` is recomputed from the others, ``Variance <= ...`` that the va
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
@@ -26,6 +27,7 @@ from flowmint.rules.language import (
     Or,
     When,
     columns_of,
+    is_rough,
     walk,
 )
 
@@ -35,9 +37,6 @@ if TYPE_CHECKING:
     from flowmint.rules.language import Condition, Expression, Operator, Relation, Rule
 
 ZERO, ONE = Number(0.0), Number(1.0)
-
-ROUGH_ABSOLUTE, ROUGH_RELATIVE = 1e-5, 1e-3
-"""From which tolerance on an equation no longer defines a column."""
 
 Atom: TypeAlias = Compare | Multiple | OneOf | Is | Not
 
@@ -147,12 +146,14 @@ class Constraint:
         guards: Conditions, in negation normal form, each of which would excuse it.
         classes: The classes that it is about; empty for all.
         rule: The rule that it comes from.
+        follows: Whether it is what a rule demands, not the contrary of what the rule is conditional on.
     """
 
     atom: Atom
     guards: tuple[Condition, ...] = ()
     classes: tuple[str, ...] = ()
     rule: str = ""
+    follows: bool = True
 
     @cached_property
     def atom_columns(self) -> frozenset[str]:
@@ -167,8 +168,15 @@ class Constraint:
 
 def constraints_of(rule: Rule) -> tuple[Constraint, ...]:
     """Take a rule apart into constraints that together say the same."""
-    return tuple(
-        Constraint(atom, guards, rule.classes, rule.name) for atom, guards in _atoms(normal(rule.condition), ())
+    if not isinstance(rule.condition, When):
+        atoms = _atoms(normal(rule.condition), ())
+        return tuple(Constraint(atom, guards, rule.classes, rule.name) for atom, guards in atoms)
+    premise, consequence = normal(Not(rule.condition.condition)), normal(rule.condition.consequence)
+    demanded = _atoms(consequence, (premise,))
+    contrary = _atoms(premise, (consequence,))
+    return (
+        *(Constraint(atom, guards, rule.classes, rule.name) for atom, guards in demanded),
+        *(Constraint(atom, guards, rule.classes, rule.name, follows=False) for atom, guards in contrary),
     )
 
 
@@ -255,15 +263,19 @@ def plan_of(rules: Sequence[Rule], columns: Sequence[str]) -> Plan:
             if name in known and name not in definitions and _can_follow(after, name, columns_of(expression)):
                 definitions[name] = expression
                 break
+    uses = Counter(name for each in everywhere if isinstance(each.atom, Multiple) for name in each.atom_columns)
+    uses.update(name for definition in definitions.values() for name in columns_of(definition))
+    for definition in definitions.values():
+        _order_factors(definition, after, definitions, uses)
     lattices: dict[str, list[Lattice]] = {}
     for constraint in everywhere:
-        lattice = _lattice(constraint.atom, after, definitions)
+        lattice = _lattice(constraint.atom, after, definitions, uses)
         if lattice is not None and lattice.column in known:
             lattices.setdefault(lattice.column, []).append(lattice)
     for constraint in constraints:
         for name, others in _followers(constraint):
             if name in known:
-                _can_follow(after, name, others)
+                _can_follow(after, name, others & known)  # columns of text are settled before
     order = _stable(after, columns)
     ordered = {name: definitions[name] for name in order if name in definitions}
     return Plan(order, ordered, {k: tuple(v) for k, v in lattices.items()}, constraints)
@@ -310,16 +322,26 @@ def _definitions(atom: Atom) -> Iterator[tuple[str, Expression]]:
 
     An equation that holds only roughly, by what its ``within`` allows, defines nothing: it is checked and kept to.
     """
-    tolerance = atom.tolerance if isinstance(atom, Compare) else None
-    rough = tolerance is not None and (tolerance.absolute > ROUGH_ABSOLUTE or tolerance.relative > ROUGH_RELATIVE)
-    if isinstance(atom, Compare) and atom.relation == "=" and not rough:
+    if isinstance(atom, Compare) and atom.relation == "=" and not is_rough(atom.tolerance):
         for side, other in ((atom.left, atom.right), (atom.right, atom.left)):
             if isinstance(side, Column) and side.name not in columns_of(other):
                 yield side.name, other
 
 
-def _lattice(atom: Atom, after: dict[str, set[str]], definitions: Mapping[str, Expression]) -> Lattice | None:
-    """Solve a lattice for the column that it is about: named alone, else once and last of those that can follow."""
+def _order_factors(
+    definition: Expression, after: dict[str, set[str]], definitions: Mapping[str, Expression], uses: Counter[str]
+) -> None:
+    """Settle what is special to a definition after what scales many: a count's share after the number of packets."""
+    names = [name for name in columns_of(definition) if name not in definitions and affine(definition, name)]
+    if len(names) > 1:
+        rarest = min(names, key=lambda name: uses[name])
+        _can_follow(after, rarest, set(columns_of(definition)) - {rarest})
+
+
+def _lattice(
+    atom: Atom, after: dict[str, set[str]], definitions: Mapping[str, Expression], uses: Counter[str]
+) -> Lattice | None:
+    """Solve a lattice for the column that it is about: named alone, else once, and the one with the fewest uses."""
     if not isinstance(atom, Multiple):
         return None
     if isinstance(atom.operand, Column):
@@ -328,7 +350,7 @@ def _lattice(atom: Atom, after: dict[str, set[str]], definitions: Mapping[str, E
         mentions = [each.name for each in walk(atom) if isinstance(each, Column)]
         scaling = set(columns_of(atom.step))
         candidates = [n for n in dict.fromkeys(mentions) if mentions.count(n) == 1 and n not in scaling]
-    for name in sorted(candidates, key=lambda name: name in definitions):
+    for name in sorted(candidates, key=lambda name: (name in definitions, uses[name])):
         lattice = Lattice.of(atom, name)
         if lattice is not None and name in after and _can_follow(after, name, lattice.columns):
             return lattice
@@ -343,7 +365,7 @@ def _followers(constraint: Constraint) -> Iterator[tuple[str, set[str]]]:
             if isinstance(side, Column) and not isinstance(other, Column) and side.name not in columns_of(other):
                 yield side.name, set(columns_of(other))
                 break
-    if constraint.guards and isinstance(atom, Compare | OneOf | Multiple):
+    if constraint.guards and constraint.follows and isinstance(atom, Compare | OneOf | Multiple):
         premises = {name for guard in constraint.guards for name in columns_of(guard)}
         for name in constraint.atom_columns - premises:
             yield name, premises

@@ -28,6 +28,7 @@ from flowmint.rules.language import (
     Number,
     OneOf,
     Or,
+    is_rough,
 )
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ Interval: TypeAlias = tuple[Bound, Bound]
 
 STRICT = 1e-6
 """How far inside a strict bound a value is put, absolute and as a share of the bound."""
+
+ROUGHLY = 0.9
+"""Which share of an equation's tolerance may be used up: the rest is left to rounding."""
 
 ALWAYS, NEVER = np.True_, np.False_
 
@@ -399,15 +403,25 @@ def _impose_comparison(atom: Compare, cut: Cut) -> None:
     left, right = range_of(atom.left, cut.box), range_of(atom.right, cut.box)
     match atom.relation:
         case "=":
-            low, high = np.maximum(left.low, right.low), np.minimum(left.high, right.high)
-            _demand_open(left, low, high, cut)
-            _demand_open(right, low, high, cut)
+            room = _roughly(atom, left, right)
+            _demand_open(left, np.maximum(left.low, right.low - room), np.minimum(left.high, right.high + room), cut)
+            _demand_open(right, np.maximum(left.low - room, right.low), np.minimum(left.high + room, right.high), cut)
         case "<=" | "<":
             _impose_order(left, right, atom.relation == "<", cut)
         case ">=" | ">":
             _impose_order(right, left, atom.relation == ">", cut)
         case "!=":
             return
+
+
+def _roughly(atom: Compare, left: _Range, right: _Range) -> Bound:
+    """Tell how far apart the sides of an equation may be put: most of what its ``within`` allows, else nothing."""
+    if atom.tolerance is None or not is_rough(atom.tolerance):
+        return np.float64(0.0)
+    size = np.maximum(
+        np.minimum(np.abs(left.low), np.abs(left.high)), np.minimum(np.abs(right.low), np.abs(right.high))
+    )
+    return ROUGHLY * (atom.tolerance.absolute + atom.tolerance.relative * np.where(np.isfinite(size), size, 0.0))
 
 
 def _impose_order(below: _Range, above: _Range, strict: bool, cut: Cut) -> None:  # noqa: FBT001 - private

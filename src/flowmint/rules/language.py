@@ -142,6 +142,9 @@ DEFAULT = Tolerance(1e-9, 1e-6)
 EXACT = Tolerance(0.0)
 """What ``<`` and ``>`` allow without ``within``."""
 
+ROUGH = Tolerance(1e-5, 1e-3)
+"""Beyond which tolerance an equation holds only roughly, and defines no column."""
+
 LATTICE_SHARE = 0.01
 """How much of a step ``is a multiple of`` allows without ``within``."""
 
@@ -278,6 +281,11 @@ class Rule:
     def columns(self) -> tuple[str, ...]:
         """The columns that the condition speaks of, in the order of their first mention."""
         return columns_of(self.condition)
+
+
+def is_rough(tolerance: Tolerance | None) -> bool:
+    """Tell whether an equation of this tolerance holds only roughly."""
+    return tolerance is not None and (tolerance.absolute > ROUGH.absolute or tolerance.relative > ROUGH.relative)
 
 
 def children(node: Node) -> tuple[Node, ...]:

@@ -15,21 +15,27 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from flowmint.rules.algebra import Constraint, Lattice
+from flowmint.rules.algebra import Constraint, Lattice, solve
 from flowmint.rules.evaluate import Columns, TextColumn, evaluate, judge
 from flowmint.rules.intervals import Box, impose, plain_condition, surely_false
-from flowmint.rules.language import Binary, Column, Compare, Is, Multiple, Not, Number, OneOf, columns_of
+from flowmint.rules.language import Binary, Call, Column, Compare, Is, Multiple, Negate, Not, Number, OneOf, columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from flowmint.rules.algebra import Plan
     from flowmint.rules.evaluate import Booleans, Floats
-    from flowmint.rules.intervals import Bound
+    from flowmint.rules.intervals import Bound, Interval
     from flowmint.rules.language import Expression
 
 ROUNDS = 40
 """How often on average each constraint may narrow before propagation stops: circles narrow ever less."""
+
+TEXT_ROUNDS = 4
+"""How often the rules about texts are gone through: one may follow from another."""
+
+APART = 1e-3
+"""How far from a forbidden value a value goes that lies on no lattice, absolute and as a share of it."""
 
 NEIGHBOURS = 16
 """How many points of the coarsest lattice, to each side, are tried for one that lies on the others too."""
@@ -70,7 +76,11 @@ class Solver:
         self.plan = plan
         self.constraints = tuple(
             Constraint(
-                cast("Compare", plain_condition(c.atom)), tuple(map(plain_condition, c.guards)), c.classes, c.rule
+                cast("Compare", plain_condition(c.atom)),
+                tuple(map(plain_condition, c.guards)),
+                c.classes,
+                c.rule,
+                c.follows,
             )
             for c in plan.constraints
         )
@@ -80,9 +90,33 @@ class Solver:
             if isinstance(constraint.atom, Compare | OneOf):
                 for name in constraint.columns:
                     self.narrowing.setdefault(name, []).append(index)
-            if not isinstance(constraint.atom, Compare):
+            if not isinstance(constraint.atom, Compare) or constraint.atom.relation == "!=":
                 for name in constraint.atom_columns:
                     self.choosing.setdefault(name, []).append(constraint)
+        self.listing = tuple(
+            c for c in self.constraints if c.follows and isinstance(c.atom, OneOf) and isinstance(c.atom.values[0], str)
+        )
+        self.inherited = self._inherited()
+
+    def _inherited(self) -> dict[str, list[tuple[str | None, Constraint]]]:
+        """Give columns the lattices of what is derived from them: where ``a * b`` must be whole, so must the choice of b.
+
+        Returns:
+            By column, constraints with the derived column that must be of a whole dtype for them to count, or None
+            where it always counts.
+        """
+        inherited: dict[str, list[tuple[str | None, Constraint]]] = {}
+        definitions: dict[str, Expression] = {}
+        for name, definition in self.plan.definitions.items():
+            definitions[name] = _substituted(definition, definitions)
+            found: list[tuple[str | None, Constraint]] = [(name, Constraint(Multiple(definitions[name], Number(1.0))))]
+            for lattice in self.plan.lattices.get(name, ()):
+                if not columns_of(lattice.offset) and lattice.offset == Number(0.0):
+                    found.append((None, Constraint(Multiple(definitions[name], lattice.step))))
+            for entry in found:
+                for column in entry[1].atom_columns:
+                    inherited.setdefault(column, []).append(entry)
+        return inherited
 
     @cached_property
     def start(self) -> Box:
@@ -155,17 +189,23 @@ class Solver:
 
     def settle_texts(self, box: Box, rows: Rows) -> None:
         """Give columns of text the first text that a rule lists, where it is certain that the rule demands one."""
-        for constraint in self.constraints:
-            atom = constraint.atom
-            if not isinstance(atom, OneOf) or not isinstance(atom.values[0], str):
-                continue
-            mask, possible = self.mask(constraint, box, rows)
-            name = columns_of(atom)[0]
-            wrong = surely_false(atom, box) & (True if mask is None else mask) if possible else np.False_
-            if np.any(wrong):
-                text = box.texts[name]
-                codes = np.where(wrong, text.names.index(str(atom.values[0])), text.codes)
-                box.texts[name] = TextColumn(codes, text.names)
+        for _ in range(TEXT_ROUNDS):
+            if not any([self._settle_text(constraint, box, rows) for constraint in self.listing]):
+                return
+
+    def _settle_text(self, constraint: Constraint, box: Box, rows: Rows) -> bool:
+        atom = cast("OneOf", constraint.atom)
+        mask, possible = self.mask(constraint, box, rows)
+        if not possible:
+            return False
+        wrong = surely_false(atom, box) & (True if mask is None else mask)
+        if not np.any(wrong):
+            return False
+        name = columns_of(atom)[0]
+        text = box.texts[name]
+        codes = np.where(wrong, text.names.index(str(atom.values[0])), text.codes)
+        box.texts[name] = TextColumn(codes, text.names)
+        return True
 
 
 @dataclass
@@ -191,7 +231,10 @@ class _Choice:
         value = np.minimum(np.maximum(target, low), high)
         lattices = self._lattices()
         value = self._on_lattices(value, low, high, lattices) if lattices else self._inside(target, value, low, high)
-        value = self._among_listed(target, value, low, high)
+        forbidden = list(self._forbidden())
+        for banned, mask in forbidden:
+            value = self._off(banned, mask, value, (low, high))
+        value = self._among_listed(target, value, (low, high), forbidden)
         return value if finite.all() else np.where(finite | self._must_change(given), value, given)
 
     def _evaluate(self, expression: Expression) -> Floats:
@@ -206,7 +249,9 @@ class _Choice:
 
     def _active(self, kind: type) -> Iterable[tuple[Constraint, Bound | None]]:
         """Give the constraints of one kind of which this column is the last to be settled, with their rows."""
-        for constraint in self.solver.choosing.get(self.name, ()):
+        inherited = self.solver.inherited.get(self.name, ()) if kind is Multiple else ()
+        more = [constraint for derived, constraint in inherited if derived is None or derived in self.rows.whole]
+        for constraint in (*self.solver.choosing.get(self.name, ()), *more):
             if isinstance(constraint.atom, kind) and constraint.atom_columns - {self.name} <= set(self.settled):
                 mask, possible = self.solver.mask(constraint, self.box, self.rows)
                 if possible:
@@ -276,8 +321,38 @@ class _Choice:
             applies &= mask
         return _Grid(np.where(applies, size, 1.0), np.abs(top), np.abs(bottom), np.where(applies, shift, 0.0), applies)
 
-    def _among_listed(self, target: Floats, value: Floats, low: Floats, high: Floats) -> Floats:
+    def _forbidden(self) -> Iterable[tuple[Floats, Bound | None]]:
+        """Give the values (in the rows of a mask) that the column must not have."""
+        for constraint, mask in self._active(Compare):
+            atom = cast("Compare", constraint.atom)
+            solved = solve(Compare("=", atom.left, atom.right), self.name)
+            if solved is not None:
+                yield self._evaluate(solved), mask
+
+    def _off(self, banned: Floats, mask: Bound | None, value: Floats, bounds: Interval) -> Floats:
+        """Leave a forbidden value for its neighbour above, or below where the bounds do not allow that."""
+        wrong = np.abs(value - banned) <= 1e-9 + 1e-6 * np.abs(banned)
+        if mask is not None:
+            wrong &= mask
+        if not wrong.any():
+            return value
+        lattices = self._lattices()
+        size: Floats = APART * (1.0 + np.abs(banned))
+        for lattice in lattices:
+            grid = self._grid(*lattice)
+            size = np.where(grid.applies, np.maximum(size, grid.step), size)
+        low, high = bounds
+        if not lattices:
+            room = np.where(np.isfinite(high) & (high > banned), (high - banned) / 2, np.inf)
+            size = np.minimum(size, room)
+        above, below = banned + size, banned - size
+        return np.where(wrong, np.where((above > high + 1e-9 * size) & (below >= low), below, above), value)
+
+    def _among_listed(
+        self, target: Floats, value: Floats, bounds: Interval, forbidden: list[tuple[Floats, Bound | None]]
+    ) -> Floats:
         """Go to the nearest listed value within the bounds, where the column has a list of values."""
+        low, high = bounds
         lists = [
             (np.array(atom.values, dtype=np.float64), mask)
             for constraint, mask in self._active(OneOf)
@@ -295,6 +370,9 @@ class _Choice:
             price = np.abs(candidate - target) + np.where(
                 (candidate < low - room) | (candidate > high + room), 1e300, 0
             )
+            for banned, mask in forbidden:
+                same = np.abs(candidate - banned) <= 1e-9 + 1e-6 * np.abs(banned)
+                price = price + np.where(same & (np.True_ if mask is None else mask), 1e300, 0)
             for values, mask in lists:
                 applies = np.True_ if mask is None else mask
                 listed |= applies
@@ -303,6 +381,20 @@ class _Choice:
             better = price < cost
             cost, best = np.where(better, price, cost), np.where(better, candidate, best)
         return np.where(listed, best, value)
+
+
+def _substituted(node: Expression, definitions: Mapping[str, Expression]) -> Expression:
+    """Write derived columns out."""
+    match node:
+        case Column(name):
+            return definitions.get(name, node)
+        case Negate(operand):
+            return Negate(_substituted(operand, definitions))
+        case Binary(sign, left, right):
+            return Binary(sign, _substituted(left, definitions), _substituted(right, definitions))
+        case Call(function, arguments):
+            return Call(function, tuple(_substituted(argument, definitions) for argument in arguments))
+    return node
 
 
 def _stand_in(given: Floats, low: Floats, high: Floats) -> Floats:
@@ -341,7 +433,7 @@ class _Grid:
         room = 1e-9 + scale
         least = np.ceil((low - self.offset) / self.step - room)
         most = np.floor((high - self.offset) / self.step + room)
-        return np.minimum(np.maximum(points, least), most)
+        return np.where(least <= most, np.minimum(np.maximum(points, least), most), points)
 
     def point(self, points: Floats) -> Floats:
         """Give points by their numbers [rows]."""
