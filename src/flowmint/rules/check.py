@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import cpu_count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from flowmint.rules.evaluate import Booleans
     from flowmint.rules.language import Rule
+
+Done: TypeAlias = "Callable[[int], None]"
 
 PIECE = 1 << 14
 """Rows that are computed on at once: a few columns of them fit a core's cache."""
@@ -103,13 +105,16 @@ class Report:
         }
 
 
-def judge_rows(rules: Sequence[Rule], columns: Columns, classes: Mapping[str, Booleans] | None) -> Booleans:
+def judge_rows(
+    rules: Sequence[Rule], columns: Columns, classes: Mapping[str, Booleans] | None, done: Done | None = None
+) -> Booleans:
     """Tell for each row and rule whether the rule is not broken.
 
     Args:
         rules: The rules.
         columns: The columns that they speak of.
         classes: For each class that a rule names, which rows are of it [rows]; None leaves such rules out.
+        done: Told how many rows are done, each time that some are.
 
     Returns:
         Truth values [rows, rules].
@@ -126,26 +131,25 @@ def judge_rows(rules: Sequence[Rule], columns: Columns, classes: Mapping[str, Bo
                 if own.any():
                     holds[rows, index] = ~(judge(rule.condition, piece).broken & own)
 
-    in_pieces(columns.rows, work)
+    in_pieces(columns.rows, work, done=done)
     return holds
 
 
-def in_pieces(rows: int, work: Callable[[slice], None], *, size: int = PIECE) -> None:
+def in_pieces(rows: int, work: Callable[[slice], None], *, size: int = PIECE, done: Done | None = None) -> None:
     """Do work on pieces of rows, on all cores: numpy leaves Python's lock while it computes.
 
     Args:
         rows: How many rows there are.
         work: What to do with a piece.
         size: Rows of a piece.
+        done: Told how many rows are done, each time that some are.
     """
     pieces = [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
-    if len(pieces) < 2:
-        for piece in pieces:
-            work(piece)
-        return
-    with ThreadPoolExecutor(min(cpu_count() or 1, len(pieces))) as pool:
-        for _ in pool.map(work, pieces):
-            pass
+    with ThreadPoolExecutor(min(cpu_count() or 1, max(len(pieces), 1))) as pool:
+        finished = map(work, pieces) if len(pieces) < 2 else pool.map(work, pieces)
+        for piece, _ in zip(pieces, finished, strict=True):
+            if done is not None:
+                done(piece.stop - piece.start)
 
 
 def piece_of(columns: Columns, rows: slice | np.ndarray) -> Columns:

@@ -19,12 +19,16 @@ if TYPE_CHECKING:
     import polars as pl
 
     from flowmint.flows.frames import Native
+    from flowmint.progress import Progress
     from flowmint.rules.evaluate import Booleans, Floats
     from flowmint.rules.language import Rule
     from flowmint.rules.solve import Solver
 
 PASSES = 3
 """How often a row is settled at most: what one pass leaves broken is nearer to a valid row for the next."""
+
+PIECE = 1 << 13
+"""Rows that are settled at once."""
 
 CHANGED = 1e-6
 """From which share of its size on a difference counts as a change: less is the rounding of float32."""
@@ -96,38 +100,40 @@ def _plain(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def repair_table(
-    table: pl.DataFrame,
-    *,
-    rules: Sequence[Rule],
-    columns: Columns,
-    classes: Mapping[str, Booleans] | None,
-    solver: Solver,
-) -> tuple[pl.DataFrame, Repaired]:
-    """Repair a table; see `flowmint.rules.ruleset.Rules.repair`.
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A table to repair.
 
-    Args:
+    Attributes:
         table: The rows.
         rules: The rules.
         columns: Its columns that the rules speak of.
         classes: Which rows are of each class that a rule names; None without a label.
         solver: What settles rows by the rules.
+        progress: Shows how far it is.
+    """
+
+    table: pl.DataFrame
+    rules: Sequence[Rule]
+    columns: Columns
+    classes: Mapping[str, Booleans] | None
+    solver: Solver
+    progress: Progress
+
+
+def repair_table(task: Task) -> Repaired:
+    """Repair a table; see `flowmint.rules.ruleset.Rules.repair`.
+
+    Args:
+        task: The table and its rules.
 
     Returns:
-        The repaired table, and what was done, with the table in Polars.
+        The repaired table, in Polars, and what was done.
     """
-    before: Booleans = np.asarray(judge_rows(rules, columns, classes).all(axis=1))
-    pending = np.flatnonzero(~before)
-    found: list[tuple[npt.NDArray[np.int64], Columns]] = []
-    current = piece_of(columns, pending)
-    for _ in range(PASSES):
-        if not len(pending):
-            break
-        own = None if classes is None else {name: mask[pending] for name, mask in classes.items()}
-        settled = _settle(solver, table, current, own)
-        good = judge_rows(rules, settled, own).all(axis=1)
-        found.append((pending[good], piece_of(settled, np.flatnonzero(good))))
-        pending, current = pending[~good], piece_of(settled, np.flatnonzero(~good))
+    columns, table = task.columns, task.table
+    with task.progress.stage("checking", total=columns.rows, unit="rows") as stage:
+        before: Booleans = np.asarray(judge_rows(task.rules, columns, task.classes, stage.advance).all(axis=1))
+    found, pending = _find(np.flatnonzero(~before), task)
     after = np.ones_like(before)
     after[pending] = False
     changes: list[ColumnChange] = []
@@ -138,7 +144,24 @@ def repair_table(
             series.append(change[0])
             changes += change[1:]
     changes.sort(key=lambda change: -change.rows)
-    return table.with_columns(series), Repaired(frame=table, before=before, after=after, changes=tuple(changes))
+    return Repaired(frame=table.with_columns(series), before=before, after=after, changes=tuple(changes))
+
+
+def _find(
+    pending: npt.NDArray[np.int64], task: Task
+) -> tuple[list[tuple[npt.NDArray[np.int64], Columns]], npt.NDArray[np.int64]]:
+    """Find valid rows for broken ones; give parts of them with what was found, and those without."""
+    found: list[tuple[npt.NDArray[np.int64], Columns]] = []
+    current = piece_of(task.columns, pending)
+    for attempt in range(PASSES):
+        if not len(pending):
+            break
+        own = None if task.classes is None else {name: mask[pending] for name, mask in task.classes.items()}
+        settled = _settle(current, own, task, "repairing again" if attempt else "repairing")
+        good = judge_rows(task.rules, settled, own).all(axis=1)
+        found.append((pending[good], piece_of(settled, np.flatnonzero(good))))
+        pending, current = pending[~good], piece_of(settled, np.flatnonzero(~good))
+    return found, pending
 
 
 def _put(
@@ -175,15 +198,16 @@ def _change(name: str, before: Floats, after: Floats) -> tuple[ColumnChange, ...
         return (ColumnChange(name=name, rows=len(moved), mean=float(moved.mean()), most=float(moved.max())),)
 
 
-def _settle(solver: Solver, table: pl.DataFrame, columns: Columns, classes: Mapping[str, Booleans] | None) -> Columns:
+def _settle(columns: Columns, classes: Mapping[str, Booleans] | None, task: Task, stage_name: str) -> Columns:
     """Settle rows piece by piece."""
+    table = task.table
     dtypes = {name: table[name].dtype for name in columns.numbers}
     numbers = {name: np.empty(columns.rows) for name in columns.numbers}
     codes = {name: np.empty(columns.rows, dtype=np.int64) for name in columns.texts}
 
     def work(rows: slice) -> None:
         piece = piece_of(columns, rows)
-        found = solver.settle(
+        found = task.solver.settle(
             Rows(
                 numbers=piece.numbers,
                 texts=piece.texts,
@@ -199,6 +223,7 @@ def _settle(solver: Solver, table: pl.DataFrame, columns: Columns, classes: Mapp
         for name, text in found.texts.items():
             codes[name][rows] = text.codes
 
-    in_pieces(columns.rows, work, size=1 << 13)
+    with task.progress.stage(stage_name, total=columns.rows, unit="rows") as stage:
+        in_pieces(columns.rows, work, size=PIECE, done=stage.advance)
     texts = {name: TextColumn(codes[name], text.names) for name, text in columns.texts.items()}
     return Columns(numbers, texts, columns.rows)

@@ -21,7 +21,7 @@ from flowmint.rules.clash import find_clash
 from flowmint.rules.discover import discover
 from flowmint.rules.evaluate import Columns, evaluate
 from flowmint.rules.language import columns_of
-from flowmint.rules.repair import Repaired, repair_table
+from flowmint.rules.repair import Repaired, Task, repair_table
 from flowmint.rules.solve import Solver
 from flowmint.rules.table import columns_for, fit_dtype, is_number, numbers_of, uses_of, with_numbers
 
@@ -260,13 +260,20 @@ class Rules:
 
     # --- tables
 
-    def check(self, frame: Native, *, label: Any = None) -> Report:  # noqa: ANN401 - a name or a column of any kind
+    def check(
+        self,
+        frame: Native,
+        *,
+        label: Any = None,  # noqa: ANN401 - a name or a column of any kind
+        progress: Progress = SILENT,
+    ) -> Report:
         """Tell of each row and rule whether the row breaks the rule.
 
         Args:
             frame: The table [rows, columns], with every column that the rules speak of.
             label: For rules about single classes: the name of the label column in the table, or the label of each
                 row [rows]. Without it such rules are not judged.
+            progress: Shows how far it is.
 
         Returns:
             The report. Rules about optional columns that the table lacks are not judged.
@@ -278,7 +285,8 @@ class Rules:
         table = to_polars(frame)
         rules = self._about(table)
         classes = self._classes(table, label)
-        holds = judge_rows(rules, columns_for(rules, table), classes)
+        with progress.stage("checking", total=table.height, unit="rows") as stage:
+            holds = judge_rows(rules, columns_for(rules, table), classes, stage.advance)
         told = tuple(_tell(rule, holds[:, index], table.height, classes) for index, rule in enumerate(rules))
         judged = {rule.name for rule in rules if classes is not None or not rule.classes}
         return Report(holds=holds, rules=told, unjudged=tuple(r.name for r in self.rules if r.name not in judged))
@@ -329,7 +337,13 @@ class Rules:
             return [name for name in self.columns if name in names]
         return list(names)
 
-    def repair(self, frame: Native, *, label: Any = None) -> Repaired:  # noqa: ANN401 - as for check
+    def repair(
+        self,
+        frame: Native,
+        *,
+        label: Any = None,  # noqa: ANN401 - as for check
+        progress: Progress = SILENT,
+    ) -> Repaired:
         """Replace rows that break rules by the nearest rows that do not, as far as they are found.
 
         Rows that break no rule stay as they are. In others, columns are settled one after the other: derived ones are
@@ -339,6 +353,7 @@ class Rules:
         Args:
             frame: The table [rows, columns], with every column that the rules speak of.
             label: As for `check`.
+            progress: Shows how far it is.
 
         Returns:
             The same kind of frame with the same dtypes, and what was changed and by how much.
@@ -351,10 +366,37 @@ class Rules:
         rules = self._about(table)
         columns = columns_for(rules, table)
         numeric = tuple(name for name in table.columns if name in columns.numbers)
-        repaired, done = repair_table(
-            table, rules=rules, columns=columns, classes=self._classes(table, label), solver=self._solver(numeric)
+        done = repair_table(
+            Task(
+                table=table,
+                rules=rules,
+                columns=columns,
+                classes=self._classes(table, label),
+                solver=self._solver(numeric),
+                progress=progress,
+            )
         )
-        return replace(done, frame=FrameFormat.of(frame).restore(repaired))
+        return replace(done, frame=FrameFormat.of(frame).restore(done.frame))
+
+    def require(self, frame: Native, *, label: Any = None, most_broken: float = 0.05) -> None:  # noqa: ANN401
+        """Refuse rules that too many real rows break: what they do not satisfy, minted rows need not either.
+
+        Args:
+            frame: Real rows.
+            label: As for `check`.
+            most_broken: Which share of the rows that a rule is about may break it, 0 to 1.
+
+        Raises:
+            RuleError: More rows break a rule.
+        """
+        for each in self.check(frame, label=label).broken:
+            if each.broken > most_broken * each.rows:
+                message = (
+                    f"{each.broken:,} of {each.rows:,} real rows ({1 - each.share:.1%}) break the rule "
+                    f"{each.rule.name!r} ({each.rule.text}), such as row {each.examples[0]}; at most "
+                    f"{most_broken:.1%} may: mend or remove the rule, or allow more"
+                )
+                raise RuleError(message)
 
     def _about(self, table: pl.DataFrame) -> tuple[Rule, ...]:
         """Leave out rules about columns that a table may lack and lacks."""

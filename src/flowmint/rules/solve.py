@@ -99,7 +99,7 @@ class Solver:
         self.inherited = self._inherited()
 
     def _inherited(self) -> dict[str, list[tuple[str | None, Constraint]]]:
-        """Give columns the lattices of what is derived from them: where ``a * b`` must be whole, so must the choice of b.
+        """Give columns the lattices of what is derived from them: ``a * b`` must be whole too.
 
         Returns:
             By column, constraints with the derived column that must be of a whole dtype for them to count, or None
@@ -110,9 +110,11 @@ class Solver:
         for name, definition in self.plan.definitions.items():
             definitions[name] = _substituted(definition, definitions)
             found: list[tuple[str | None, Constraint]] = [(name, Constraint(Multiple(definitions[name], Number(1.0))))]
-            for lattice in self.plan.lattices.get(name, ()):
-                if not columns_of(lattice.offset) and lattice.offset == Number(0.0):
-                    found.append((None, Constraint(Multiple(definitions[name], lattice.step))))
+            found += [
+                (None, Constraint(Multiple(definitions[name], lattice.step)))
+                for lattice in self.plan.lattices.get(name, ())
+                if lattice.offset == Number(0.0)
+            ]
             for entry in found:
                 for column in entry[1].atom_columns:
                     inherited.setdefault(column, []).append(entry)
@@ -190,7 +192,8 @@ class Solver:
     def settle_texts(self, box: Box, rows: Rows) -> None:
         """Give columns of text the first text that a rule lists, where it is certain that the rule demands one."""
         for _ in range(TEXT_ROUNDS):
-            if not any([self._settle_text(constraint, box, rows) for constraint in self.listing]):
+            changed = [self._settle_text(constraint, box, rows) for constraint in self.listing]
+            if not any(changed):
                 return
 
     def _settle_text(self, constraint: Constraint, box: Box, rows: Rows) -> bool:
