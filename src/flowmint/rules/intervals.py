@@ -394,7 +394,7 @@ def impose(atom: Condition, box: Box, mask: Bound | None) -> set[str]:
         _impose_comparison(atom, cut)
     elif isinstance(atom, OneOf) and not isinstance(atom.values[0], str):
         values = np.array(atom.values, dtype=np.float64)
-        part = range_of(plain(atom.operand), box)
+        part = range_of(atom.operand, box)
         _demand_open(part, values.min(), values.max(), cut)
     return cut.narrowed
 
@@ -522,6 +522,10 @@ def plain_condition(node: Condition) -> Condition:
             return Compare(relation, plain(left), plain(right), tolerance)
         case Multiple(operand, step, tolerance):
             return Multiple(plain(operand), plain(step), tolerance)
+        case OneOf(operand, values):
+            return OneOf(plain(operand), values)
+        case Is(operand, state):
+            return Is(plain(operand), state)
         case Not(operand):
             return Not(plain_condition(operand))
         case And(parts):

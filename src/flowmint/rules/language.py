@@ -33,10 +33,7 @@ Function = Literal["sum", "min", "max", "abs", "sqrt", "floor", "round", "bit_or
 Relation = Literal["=", "!=", "<=", ">=", "<", ">"]
 State = Literal["finite", "infinite", "missing"]
 
-KEYWORDS = frozenset(
-    {"when", "then", "and", "or", "not", "exactly", "is", "a", "an", "multiple", "of", "one", "integer"}
-    | {"finite", "infinite", "missing", "within", "relative"}
-)
+KEYWORDS = frozenset({"when", "then", "and", "or", "not", "exactly", "is", "within"})
 """Words that name a column only between backquotes."""
 
 BARE = re.compile(r"[^\W\d][\w.]*")
