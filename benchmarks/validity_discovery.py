@@ -52,7 +52,7 @@ COUNTS = ("ack", "syn", "fin", "rst")
 GROUPS: dict[str, tuple[str, ...]] = {
     "1 means and sums": ("`Tot sum` = AVG * Number", "`Tot size` = AVG", "Variance = Std^2"),
     "2 counts": tuple(f"{name}_count = Number * {name}_flag_number" for name in COUNTS),
-    "3 link layer": ("LLC = IPv", "ARP + IPv = 1"),
+    "3 link layer": ("LLC = IPv", "ARP = 1 - IPv"),
     "5 shares of n packets": (
         *(f"Number * {name} is an integer" for name in FLAGS),
         "Number * Time_To_Live is an integer",
@@ -76,7 +76,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 
 IMPLIED: dict[str, tuple[str, ...]] = {
     "Number * LLC is an integer": ("LLC = IPv", "Number * IPv is an integer"),
-    "Number * ARP is an integer": ("ARP + IPv = 1", "Number * IPv is an integer"),
+    "Number * ARP is an integer": ("ARP = 1 - IPv", "Number * IPv is an integer"),
     **{
         f"Number * {name}_flag_number is an integer": (
             f"{name}_count = Number * {name}_flag_number",

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowmint.rules.discover.evidence import FALSE_RULES, accept, enough, slack_of, try_condition
-from flowmint.rules.discover.training import Training
+from flowmint.rules.discover.training import Training, to_columns
 from flowmint.rules.parse import parse_condition
 
 
@@ -58,7 +58,7 @@ def test_a_condition_that_nothing_could_break_is_not_accepted():
 
 
 def test_slack_is_the_distance_of_the_sides():
-    training = Training.of(pl.DataFrame({"x": [1.0, 2.0, 5.0], "y": [1.5, 4.0, 5.25]}), label=None)
-    assert slack_of(parse_condition("x <= y"), training) == 0.25
-    assert slack_of(parse_condition("x = y within 2"), training) == 2.0
-    assert slack_of(parse_condition("x is an integer"), training) is None
+    columns = to_columns(pl.DataFrame({"x": [1.0, 2.0, 5.0], "y": [1.5, 4.0, 5.25]}))
+    assert slack_of(parse_condition("x <= y"), columns) == 0.25
+    assert slack_of(parse_condition("x = y within 2"), columns) == 2.0
+    assert slack_of(parse_condition("x is an integer"), columns) is None

@@ -129,6 +129,14 @@ def test_support_counts_repeated_rows():
     assert twice == {name: 2 * rows for name, rows in once.items()}
 
 
+def test_rules_are_counted_in_all_rows_though_some_are_searched(monkeypatch):
+    monkeypatch.setattr("flowmint.rules.discover.training.MOST_ROWS", 300)
+    table = flows(3000)
+    rules = {rule.text: rule.evidence for rule in discover(table, label="class")}
+    assert rules["min <= max"].rows == 3000
+    assert all(evidence.share >= 0.999 for evidence in rules.values())
+
+
 def test_the_table_is_not_changed():
     table = flows(100)
     before = table.clone()
@@ -212,7 +220,7 @@ def test_the_arithmetic_of_real_windows_is_found(medical):
         "`Tot size` = AVG",
         "Variance = Std^2",
         "LLC = IPv",
-        "ARP + IPv = 1",
+        "ARP = 1 - IPv",
         *(f"{flag}_count = Number * {flag}_flag_number" for flag in ("ack", "syn", "fin", "rst")),
         "Min <= AVG",
         "AVG <= Max",

@@ -14,13 +14,18 @@ def test_copies_of_a_row_are_counted_once():
     table = pl.DataFrame({f"x{i}": rng.normal(size=30) for i in range(3)})
     training = Training.of(pl.concat([table, table.head(10)]), label=None)
     assert training.rows == 30
-    assert training.weights.tolist() == [2] * 10 + [1] * 20
 
 
 def test_equal_rows_of_a_narrow_table_are_no_copies():
     training = Training.of(pl.DataFrame({"x": [1, 2] * 50, "y": [0, 0, 3, 3] * 25}), label=None)
     assert training.rows == 100
-    assert set(training.weights.tolist()) == {1}
+
+
+def test_of_many_rows_the_searches_see_some_and_small_classes_whole(monkeypatch):
+    monkeypatch.setattr("flowmint.rules.discover.training.MOST_ROWS", 500)
+    table = pl.DataFrame({"x": np.random.default_rng(0).random(3000), "class": ["rare"] * 100 + ["common"] * 2900})
+    training = Training.of(table, label="class")
+    assert np.bincount(training.classes).tolist() == [400, 100]
 
 
 def test_columns_are_in_the_order_of_their_names():

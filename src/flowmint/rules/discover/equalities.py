@@ -15,7 +15,7 @@ import numpy as np
 from flowmint.rules.discover.evidence import accept
 from flowmint.rules.discover.express import SPREAD_SHARE, compare, is_simple, rounding, sample_rows, simplify, weighted
 from flowmint.rules.discover.training import FLOAT_ERROR, SEED
-from flowmint.rules.language import Column, Number, walk
+from flowmint.rules.language import Binary, Column, Number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from flowmint.rules.discover.evidence import Finding, Kind
     from flowmint.rules.discover.training import Codes, Training
     from flowmint.rules.evaluate import Floats
-    from flowmint.rules.language import Condition, Expression
+    from flowmint.rules.language import Condition
 
 PAIRS = 40
 """Pairs of rows from which a slope is taken."""
@@ -49,36 +49,62 @@ def find_pairs(training: Training) -> list[Finding]:
     """
     names = training.names
     tried = len(names) * (len(names) - 1)
-    candidates = sorted(_pair_candidates(training), key=lambda pair: pair[:3])
     tree = {name: name for name in names}
-    findings = []
-    for _, one, other, condition in candidates:
-        if _root(tree, one) == _root(tree, other):
-            continue
-        kind: Kind = "equal" if condition == compare("=", Column(other), Column(one)) else "linear"
-        finding = accept(kind, condition, training, tried=tried, target=other)
-        if finding is not None:
-            usual = _usual_values(training, finding.columns) & _numbers_in(condition)
-            findings.append(replace(finding, particular=finding.particular or bool(usual)))
-            tree[_root(tree, other)] = _root(tree, one)
-    return _hang(findings)
+    lines = []
+    for line in sorted(_lines(training), key=lambda line: (line.complexity, line.name, line.other)):
+        if _root(tree, line.name) != _root(tree, line.other):
+            finding = accept(line.kind, line.written(line.other), training, tried=tried)
+            if finding is not None:
+                lines.append((line, finding))
+                tree[_root(tree, line.other)] = _root(tree, line.name)
+    return [_told(line, finding, target, training) for line, finding, target in _hang(lines)]
+
+
+@dataclass(frozen=True)
+class _Line:
+    """``other = offset + slope * name``."""
+
+    name: str
+    other: str
+    slope: float
+    offset: float
+
+    @property
+    def kind(self) -> Kind:
+        """Whether the columns are equal."""
+        return "equal" if (self.slope, self.offset) == (1.0, 0.0) else "linear"
+
+    @property
+    def complexity(self) -> int:
+        """How hard it is to read: equality first, then a constant sum, then multiples."""
+        if self.kind == "equal":
+            return 0
+        return (1 if self.slope == -1 else 3) if self.offset else 2
+
+    def written(self, target: str) -> Condition:
+        """Write it with one of the columns at the left."""
+        if target == self.other:
+            return compare("=", Column(self.other), weighted({self.name: self.slope}, self.offset))
+        slope, offset = simplify(1 / self.slope), simplify(-self.offset / self.slope) if self.offset else 0.0
+        return compare("=", Column(self.name), weighted({self.other: slope}, offset))
+
+
+def _told(line: _Line, finding: Finding, target: str, training: Training) -> Finding:
+    """Write a line for the column that follows; a factor that another column usually has is likely that column."""
+    usual = _usual_values(training, finding.columns)
+    doubtful = bool(usual & {abs(line.slope), abs(1 / line.slope)})
+    condition = line.written(target)
+    return replace(finding, condition=condition, target=target, particular=finding.particular or doubtful)
 
 
 def _usual_values(training: Training, apart_from: Sequence[str]) -> set[float]:
-    """List the values that columns have in most rows, constants included.
-
-    A factor that is one of them is likely that column: ``bytes = 10 * mean`` where there are 10 packets in most rows.
-    """
+    """List the values that columns have in most rows: ``bytes = 10 * mean`` where there are 10 packets in most rows."""
     usual = set()
     for name, values in training.columns.numbers.items():
         distinct, counts = np.unique(values[np.isfinite(values)], return_counts=True)
         if len(distinct) and name not in apart_from and counts.max() > 0.5 * training.rows:
             usual.add(float(distinct[counts.argmax()]))
     return usual - {0.0, 1.0}
-
-
-def _numbers_in(condition: Condition) -> set[float]:
-    return {abs(node.value) for node in walk(condition) if isinstance(node, Number)}
 
 
 def representatives(names: Sequence[str], findings: Sequence[Finding]) -> tuple[str, ...]:
@@ -93,23 +119,23 @@ def _root(tree: dict[str, str], name: str) -> str:
     return name
 
 
-def _hang(findings: list[Finding]) -> list[Finding]:
-    """Choose, in each tree of equalities, the column from which the others follow: the one with most rules."""
-    degree = Counter(name for finding in findings for name in finding.columns)
-    open_findings, hung = list(findings), []
-    while open_findings:
-        known = {min({n for f in open_findings for n in f.columns}, key=lambda name: (-degree[name], name))}
-        while reached := [f for f in open_findings if known & set(f.columns)]:
-            for finding in reached:
-                target = next((name for name in finding.columns if name not in known), finding.target)
-                hung.append(replace(finding, target=target))
-                open_findings.remove(finding)
+def _hang(lines: list[tuple[_Line, Finding]]) -> Iterator[tuple[_Line, Finding, str]]:
+    """Add which column follows: in each tree of equalities all do but one, that with most equalities at their right."""
+    degree = Counter(name for line, _ in lines for name in (line.name, line.other))
+    at_right = Counter(line.name for line, _ in lines)
+    left = list(lines)
+    while left:
+        names = {name for _, finding in left for name in finding.columns}
+        known = {min(names, key=lambda name: (-degree[name], -at_right[name], name))}
+        while reached := [pair for pair in left if known & set(pair[1].columns)]:
+            for line, finding in reached:
+                yield line, finding, line.other if line.name in known else line.name
                 known |= set(finding.columns)
-    return hung
+            left = [pair for pair in left if pair not in reached]
 
 
-def _pair_candidates(training: Training) -> Iterator[tuple[int, str, str, Condition]]:
-    """Propose linear functions of one column as (how complicated, column, other, condition)."""
+def _lines(training: Training) -> Iterator[_Line]:
+    """Propose linear functions of one column, the way round in which they read better."""
     rng = np.random.default_rng(SEED)
     for index, name in enumerate(training.names):
         one, other = _row_pairs(training.matrix[:, index], rng)
@@ -118,13 +144,23 @@ def _pair_candidates(training: Training) -> Iterator[tuple[int, str, str, Condit
         middle = np.nanmedian(np.where(np.isfinite(slopes), slopes, 0.0), axis=0)
         agree = (np.abs(slopes - middle) <= 1e-4 * np.abs(middle)).mean(axis=0)
         for later in np.flatnonzero((agree >= AGREE) & (middle != 0)):
-            if later != index:
-                slope = simplify(float(middle[later]))
-                offsets = training.matrix[one, later] - slope * training.matrix[one, index]
-                scale = float(np.nanmax(np.abs(training.matrix[one, later])))
-                offset = float(np.nanmedian(offsets))
-                offset = 0.0 if abs(offset) <= FLOAT_ERROR * scale else simplify(offset)
-                yield from _pair(name, training.names[later], slope, offset)
+            slope = simplify(float(middle[later]))
+            offsets = training.matrix[one, later] - slope * training.matrix[one, index]
+            scale = float(np.nanmax(np.abs(training.matrix[one, later])))
+            offset = float(np.nanmedian(offsets))
+            line = _Line(name, training.names[later], slope, _offset(offset, scale))
+            if later != index and _reads_well(line):
+                yield line
+
+
+def _offset(value: float, scale: float) -> float:
+    return 0.0 if abs(value) <= FLOAT_ERROR * scale else simplify(value)
+
+
+def _reads_well(line: _Line) -> bool:
+    if abs(line.slope) == 1:
+        return line.name < line.other
+    return abs(line.slope) > 1 or (line.offset != 0 and not is_simple(simplify(1 / line.slope)))
 
 
 def _row_pairs(values: Floats, rng: np.random.Generator) -> tuple[Codes, Codes]:
@@ -139,18 +175,6 @@ def _row_pairs(values: Floats, rng: np.random.Generator) -> tuple[Codes, Codes]:
         order[starts[v] + (u * counts[v]).astype(np.int64)] for v, u in zip((first, second), place, strict=True)
     )
     return one, other
-
-
-def _pair(name: str, other: str, slope: float, offset: float) -> Iterator[tuple[int, str, str, Condition]]:
-    """Write ``other = offset + slope * name``, if this is the way round in which it reads better."""
-    if abs(slope) == 1 and name > other:
-        return
-    if slope == -1 and offset:
-        yield 1, name, other, compare("=", weighted({name: 1.0, other: 1.0}), Number(offset))
-    elif slope == 1 and not offset:
-        yield 0, name, other, compare("=", Column(other), Column(name))
-    elif abs(slope) >= 1 or (offset and not is_simple(simplify(1 / slope))):
-        yield (3 if offset else 2), name, other, compare("=", Column(other), weighted({name: slope}, offset))
 
 
 def find_sums(training: Training, names: Sequence[str]) -> list[Finding]:
@@ -256,29 +280,27 @@ def _independent(fits: list[tuple[dict[str, float], float]], training: Training,
 
 
 def _accept_sum(weights: Mapping[str, float], constant: float, training: Training, tried: int) -> list[Finding]:
-    target, left, right = _sides(weights, constant)
-    exact = accept("sum", compare("=", left, right), training, tried=tried, target=target)
+    target, rest, offset = _solved(weights, constant)
+    right = weighted(rest, offset)
+    if offset and all(weight < 0 for weight in rest.values()):
+        right = Binary("-", Number(offset), weighted({name: -weight for name, weight in rest.items()}))
+    exact = accept("sum", compare("=", Column(target), right), training, tried=tried, target=target)
     room = rounding(training, weights, target)
     if exact is None and room is not None:
-        exact = accept("sum", compare("=", left, right, room), training, tried=tried, target=target)
+        exact = accept("sum", compare("=", Column(target), right, room), training, tried=tried, target=target)
     if exact is not None and not exact.particular:
         return [exact]
     # some rows break it: what they leave standing is an inequality
-    sides = (compare("<=", left, right), compare("<=", right, left))
+    sides = (compare("<=", Column(target), right), compare("<=", right, Column(target)))
     found = [exact, *(accept("sum", side, training, tried=tried, exact=False) for side in sides)]
     return [finding for finding in found if finding is not None]
 
 
-def _sides(weights: Mapping[str, float], constant: float) -> tuple[str, Expression, Expression]:
-    """Write a sum so that it reads well: ``A + B = 1``, or the column that is the sum of the others at the left."""
-    signs = {np.sign(weight) for weight in weights.values()}
-    if len(signs) == 1 and constant:
-        sign = signs.pop()
-        ordered = {name: sign * weights[name] for name in sorted(weights)}
-        return max(ordered), weighted(ordered), Number(sign * constant)
+def _solved(weights: Mapping[str, float], constant: float) -> tuple[str, dict[str, float], float]:
+    """Solve a sum for the column for which it reads best: the total of its parts, or 1 minus the other shares."""
     sides = []
     for target in sorted(weights):
         rest = {name: -weights[name] / weights[target] for name in sorted(weights) if name != target}
-        sides.append((sum(w < 0 for w in rest.values()), sum(w != 1 for w in rest.values()), target, rest))
+        sides.append((sum(w < 0 for w in rest.values()), sum(abs(w) != 1 for w in rest.values()), target, rest))
     _, _, target, rest = min(sides, key=lambda side: side[:3])
-    return target, Column(target), weighted(rest, constant / weights[target])
+    return target, rest, constant / weights[target]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from flowmint.rules.discover.training import Codes, Training
-    from flowmint.rules.evaluate import Floats
+    from flowmint.rules.evaluate import Columns, Floats
     from flowmint.rules.language import Condition
 
 MOST_BROKEN = 0.001
@@ -203,20 +203,20 @@ def accept(
     return Finding(kind=kind, condition=condition, target=target, expected=outcome.expected, particular=particular)
 
 
-def slack_of(condition: Condition, training: Training) -> float | None:
+def slack_of(condition: Condition, columns: Columns) -> float | None:
     """Measure how far the sides of a comparison are apart.
 
     Args:
         condition: A comparison; others have no slack.
-        training: The rows.
+        columns: The rows.
 
     Returns:
         For an equality the largest distance among rows that satisfy it, for an inequality the smallest.
     """
     if not isinstance(condition, Compare):
         return None
-    left, right = evaluate(condition.left, training.columns), evaluate(condition.right, training.columns)
-    holds = judge(condition, training.columns).holds
+    left, right = evaluate(condition.left, columns), evaluate(condition.right, columns)
+    holds = judge(condition, columns).holds
     apart: Floats = np.abs(left - right)[holds]
     if not len(apart):
         return None

@@ -46,7 +46,8 @@ def simplify(value: float, *, relative: float = 1e-5) -> float:
 
 def is_simple(value: float) -> bool:
     """Tell whether a number is a whole number or a simple fraction."""
-    return any((value * d).is_integer() for d in DENOMINATORS) and abs(value) < 1e7
+    multiples = (value * denominator for denominator in DENOMINATORS)
+    return abs(value) < 1e7 and any(abs(each - round(each)) <= 1e-12 * abs(each) for each in multiples)
 
 
 def scaled(factor: float, operand: Expression) -> Expression:

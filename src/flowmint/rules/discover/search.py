@@ -12,7 +12,7 @@ from flowmint.rules.discover import prune
 from flowmint.rules.discover.bounds import find_bounds, find_constants
 from flowmint.rules.discover.categories import find_category_values, find_dependencies
 from flowmint.rules.discover.equalities import find_pairs, find_sums, representatives
-from flowmint.rules.discover.evidence import LEAST_ROWS, slack_of
+from flowmint.rules.discover.evidence import LEAST_ROWS, MOST_BROKEN, slack_of
 from flowmint.rules.discover.lattices import find_lattices
 from flowmint.rules.discover.orderings import (
     find_meetings,
@@ -23,7 +23,7 @@ from flowmint.rules.discover.orderings import (
     reduce_orderings,
 )
 from flowmint.rules.discover.products import find_products
-from flowmint.rules.discover.training import Training
+from flowmint.rules.discover.training import Training, to_columns
 from flowmint.rules.discover.zeros import find_zeros
 from flowmint.rules.evaluate import judge
 from flowmint.rules.language import Evidence, Rule, When
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from flowmint.flows.frames import Native
     from flowmint.progress import Progress, Stage
     from flowmint.rules.discover.evidence import Finding, Kind
+    from flowmint.rules.evaluate import Columns
 
 SEARCHES = 4
 
@@ -73,13 +74,18 @@ def discover(table: Native, *, label: str | None = None, progress: Progress = SI
         TableError: It is no usable frame.
         LabelError: The label column is absent or has empty cells.
     """
-    training = Training.of(to_polars(table), label=label)
+    given = to_polars(table)
+    training = Training.of(given, label=label)
     if training.rows < LEAST_ROWS:
         return ()
     with np.errstate(all="ignore"), progress.stage("discovering rules", total=SEARCHES, unit="searches") as stage:
         findings = _search(training, stage)
-        names = _names(findings)
-        return tuple(_rule(name, finding, training) for name, finding in zip(names, findings, strict=True))
+        columns = to_columns(given.drop(label) if label else given)
+        rules = (
+            _rule(name, finding, columns, training.rows)
+            for name, finding in zip(_names(findings), findings, strict=True)
+        )
+        return tuple(rule for rule in rules if rule.evidence and rule.evidence.share >= 1 - MOST_BROKEN)
 
 
 def _search(training: Training, stage: Stage) -> list[Finding]:
@@ -125,19 +131,20 @@ def _names(findings: list[Finding]) -> Iterator[str]:
         yield name if seen[name] == 1 else f"{name} ({seen[name]})"
 
 
-def _rule(name: str, finding: Finding, training: Training) -> Rule:
-    verdict = judge(finding.condition, training.columns)
-    applicable = np.ones(training.rows, dtype=bool) if verdict.applicable is None else verdict.applicable
+def _rule(name: str, finding: Finding, columns: Columns, searched: int) -> Rule:
+    """Count a finding in all rows."""
+    verdict = judge(finding.condition, columns)
+    applicable = np.ones(columns.rows, dtype=bool) if verdict.applicable is None else verdict.applicable
     if isinstance(finding.condition, When):
-        applicable = applicable & judge(finding.condition.condition, training.columns).holds
-    rows, broken = int(training.weights[applicable].sum()), int(training.weights[verdict.broken].sum())
+        applicable = applicable & judge(finding.condition.condition, columns).holds
+    rows, broken = int(applicable.sum()), int(verdict.broken.sum())
     evidence = Evidence(
         rows=rows,
         share=1 - broken / max(rows, 1),
-        slack=slack_of(finding.condition, training),
-        particular=finding.particular,
+        slack=slack_of(finding.condition, columns),
+        particular=finding.particular or broken > 0,
     )
-    return Rule(name=name, condition=finding.condition, why=_why(finding, training.rows), evidence=evidence)
+    return Rule(name=name, condition=finding.condition, why=_why(finding, searched), evidence=evidence)
 
 
 def _why(finding: Finding, rows: int) -> str:

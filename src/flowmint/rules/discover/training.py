@@ -28,6 +28,9 @@ SEED = 20_230_601
 FLOAT_ERROR = 1e-6
 """How far values that a file holds in float32 may be off after a few operations, as a share of themselves."""
 
+MOST_ROWS = 200_000
+"""Rows that the searches see; what they find is counted in all."""
+
 MOST_DECIMALS = 6
 """Columns with more decimals than this are taken for unrounded."""
 
@@ -44,7 +47,6 @@ class Training:
         texts: Columns of text that are not constant.
         matrix: The columns of ``names`` [rows, names]; NaN where a value is not finite.
         classes: Number of each row's class [rows]; zeros where there is no label.
-        weights: How often each row stands in the table [rows].
     """
 
     columns: Columns
@@ -52,7 +54,6 @@ class Training:
     texts: tuple[str, ...]
     matrix: Floats
     classes: Codes
-    weights: Codes
 
     @classmethod
     def of(cls, table: pl.DataFrame, *, label: str | None) -> Training:
@@ -70,7 +71,7 @@ class Training:
         """
         if label is not None:
             split_label(table, label)
-        rows, weights = _without_copies(table)
+        rows = _without_copies(_fewer(table, label))
         classes = np.zeros(rows.height, dtype=np.int64)
         if label is not None:
             classes = np.unique(rows[label].cast(pl.String).to_numpy().astype(str), return_inverse=True)[1]
@@ -80,7 +81,7 @@ class Training:
         texts = tuple(name for name, text in columns.texts.items() if len(np.unique(text.codes[text.codes >= 0])) > 1)
         matrix = np.column_stack([columns.numbers[name] for name in names]) if names else np.empty((rows.height, 0))
         matrix = np.where(np.isfinite(matrix), matrix, np.nan)
-        return cls(columns, names, texts, matrix, classes.astype(np.int64), weights)
+        return cls(columns, names, texts, matrix, classes.astype(np.int64))
 
     @property
     def rows(self) -> int:
@@ -173,8 +174,22 @@ def to_columns(table: pl.DataFrame) -> Columns:
     return Columns(numbers, texts, table.height)
 
 
-def _without_copies(table: pl.DataFrame) -> tuple[pl.DataFrame, Codes]:
-    """Keep one of each set of equal rows, and count them; in a narrow table equal rows are no copies, and all stay.
+def _fewer(table: pl.DataFrame, label: str | None) -> pl.DataFrame:
+    """Keep at most `MOST_ROWS` rows in their order, of the small classes all: as many as possible of each class."""
+    if table.height <= MOST_ROWS:
+        return table
+    groups = table[label].cast(pl.String).rank("dense").to_numpy() if label else np.ones(table.height)
+    shuffled = np.random.default_rng(SEED).permutation(table.height)
+    place = np.empty(table.height, dtype=np.int64)
+    for group in np.unique(groups):
+        members = shuffled[groups[shuffled] == group]
+        place[members] = np.arange(len(members))
+    kept = np.lexsort((shuffled, place))[:MOST_ROWS]
+    return table[np.sort(kept)]
+
+
+def _without_copies(table: pl.DataFrame) -> pl.DataFrame:
+    """Keep one of each set of equal rows; in a narrow table equal rows are no copies, and all stay.
 
     Were the columns independent, two rows would be equal with the product of the columns' chances of a coincidence. If
     fewer than one pair of all rows would then be equal, those that are come from the same event, recorded again.
@@ -184,16 +199,8 @@ def _without_copies(table: pl.DataFrame) -> tuple[pl.DataFrame, Codes]:
         counts = series.value_counts(name=f"{series.name} count").to_series(1).to_numpy()
         coincidence *= float(((counts / table.height) ** 2).sum())
     if not table.width or coincidence >= 1:
-        return table, np.ones(table.height, dtype=np.int64)
-    count = _free("count", table.columns)
-    rows = table.group_by(table.columns, maintain_order=True).agg(pl.len().alias(count))
-    return rows.drop(count), rows[count].cast(pl.Int64).to_numpy()
-
-
-def _free(name: str, taken: list[str]) -> str:
-    while name in taken:
-        name += "_"
-    return name
+        return table
+    return table.unique(maintain_order=True)
 
 
 def _varies(values: Floats) -> bool:
