@@ -23,7 +23,9 @@ from flowmint.rules.language import (
 )
 
 names = st.sampled_from(["a", "b", "c"])
-any_names = st.one_of(names, st.text(min_size=1, max_size=8), st.sampled_from(["Tot sum", "when", "sum", "a.b", "`", "é"]))
+any_names = st.one_of(
+    names, st.text(min_size=1, max_size=8), st.sampled_from(["Tot sum", "when", "sum", "a.b", "`", "é"])
+)
 numbers = st.one_of(st.integers(-9, 9).map(float), st.floats(allow_nan=False, allow_infinity=False))
 small = st.integers(-4, 4).map(float)
 
@@ -57,7 +59,9 @@ def atoms(columns: st.SearchStrategy[str], values: st.SearchStrategy[float], wit
     )
 
 
-def conditions(columns: st.SearchStrategy[str], values: st.SearchStrategy[float], within=tolerances) -> st.SearchStrategy:
+def conditions(
+    columns: st.SearchStrategy[str], values: st.SearchStrategy[float], within=tolerances
+) -> st.SearchStrategy:
     texts = st.builds(OneOf, columns.map(Column), st.lists(st.text(max_size=5), min_size=1, max_size=3).map(tuple))
     leaves = atoms(columns, values, within)
     return st.recursive(

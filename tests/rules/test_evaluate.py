@@ -73,8 +73,10 @@ def test_comparisons_have_the_tolerance_of_float32():
     assert verdicts("a = 100 within 0.01 relative", a=[101, 102]) == [1, 0]
 
 
-def test_a_lattice_allows_a_hundredth_of_a_step():
-    assert verdicts("a is a multiple of 4", a=[8, 8.03, 8.05, -4]) == [1, 1, 0, 1]
+def test_a_lattice_allows_the_rounding_of_float32_but_a_hundredth_of_a_step_at_most():
+    assert verdicts("a is a multiple of 4", a=[8, 8.000001, 8.001, -4]) == [1, 1, 0, 1]
+    assert verdicts("a is an integer", a=[1e6 + 0.009, 1e6 + 0.02]) == [1, 0]
+    assert verdicts("a is a multiple of 1 / n", a=[float(np.float32(254.97))], n=[100]) == [1]
     assert verdicts("a is a multiple of 1 / n", a=[0.3, 0.35, 0.35], n=[10, 10, 100]) == [1, 0, 1]
     assert verdicts("a is a multiple of 2 within 0.02 and 6e-8 relative", a=[1e9 + 1, 11, 10.01]) == [1, 0, 1]
 

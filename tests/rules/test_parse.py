@@ -51,7 +51,11 @@ def test_length_parts_and_depth_are_bounded():
         parse_condition("A" * (LONGEST + 1))
     with pytest.raises(RuleError, match=f"more than {MOST_PARTS} parts"):
         parse_condition("A = 1" + " + 1" * (MOST_PARTS + 1))
-    for nested in ("(" * (DEEPEST + 1) + "A = 1", "A = " + "-" * (DEEPEST + 1) + "B", "A = " + "2^" * (DEEPEST + 1) + "B"):
+    for nested in (
+        "(" * (DEEPEST + 1) + "A = 1",
+        "A = " + "-" * (DEEPEST + 1) + "B",
+        "A = " + "2^" * (DEEPEST + 1) + "B",
+    ):
         with pytest.raises(RuleError, match=f"more than {DEEPEST}"):
             parse_condition(nested)
     with pytest.raises(RuleError, match=f"more than {DEEPEST}"):
@@ -65,7 +69,9 @@ def test_what_the_bounds_allow_is_read():
 
 @given(
     st.lists(
-        st.sampled_from(["A", "`B c`", "1", "+", "-", "^", "(", ")", "=", "<=", "is", "an", "integer", "when", "then", "and"])
+        st.sampled_from(
+            ["A", "`B c`", "1", "+", "-", "^", "(", ")", "=", "<=", "is", "an", "integer", "when", "then", "and"]
+        )
         | st.text(max_size=3),
         max_size=12,
     ).map(" ".join)

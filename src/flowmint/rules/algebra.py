@@ -334,7 +334,7 @@ def _order_factors(
     """Settle what is special to a definition after what scales many: a count's share after the number of packets."""
     names = [name for name in columns_of(definition) if name not in definitions and affine(definition, name)]
     if len(names) > 1:
-        rarest = min(names, key=lambda name: uses[name])
+        rarest = min(reversed(names), key=lambda name: uses[name])
         _can_follow(after, rarest, set(columns_of(definition)) - {rarest})
 
 

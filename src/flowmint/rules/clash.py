@@ -9,6 +9,7 @@ import numpy as np
 
 from flowmint.rules.algebra import plan_of
 from flowmint.rules.evaluate import Columns, evaluate
+from flowmint.rules.intervals import surely_false
 from flowmint.rules.language import LATTICE_SHARE, Column, OneOf
 from flowmint.rules.solve import Solver
 from flowmint.rules.table import uses_of
@@ -53,8 +54,10 @@ def _clash(rules: Sequence[Rule]) -> bool:
         room = SLACK * (1.0 + min(abs(float(low)), abs(float(high))))
         if float(low) > float(high) + room:
             return True
-    if any(_nothing_listed(each.atom, box) for each in solver.constraints if not each.guards):
-        return True
+    always = [each.atom for each in solver.constraints if not each.guards]
+    with np.errstate(all="ignore"):
+        if any(bool(np.all(surely_false(atom, box))) or _nothing_listed(atom, box) for atom in always):
+            return True
     lattices = (lattice for found in solver.plan.lattices.values() for lattice in found)
     return any(_no_point(lattice, box) for lattice in lattices if not lattice.columns)
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from flowmint.rules.language import (
     DEFAULT,
     EXACT,
+    LATTICE,
     LATTICE_SHARE,
     And,
     Binary,
@@ -270,7 +271,8 @@ def _multiple(node: Multiple, columns: Columns) -> Verdict:
     nearest = np.rint(value) if whole else np.rint(value / step) * step
     apart = np.abs(value - nearest)
     if node.tolerance is None:
-        return Verdict(np.asarray(apart <= LATTICE_SHARE * step), known)
+        room = LATTICE.absolute * step + LATTICE.relative * np.abs(value)
+        return Verdict(np.asarray(apart <= np.minimum(room, LATTICE_SHARE * step)), known)
     return Verdict(np.asarray(apart <= allowance(node.tolerance, value, value)), known)
 
 

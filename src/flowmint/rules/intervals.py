@@ -219,7 +219,14 @@ def _inverse(interval: Interval) -> Interval:
 def _divide(one: Interval, other: Interval) -> Interval:
     if _is_point(one) and _is_point(other):
         return _known(np.where(np.isinf(one[0] / other[0]), np.nan, one[0] / other[0]))
-    return _multiply(one, _inverse(other))
+    return _free(_multiply(one, _inverse(other)), (other[0] == 0) & (other[1] == 0))
+
+
+def _free(interval: Interval, where: Bound) -> Interval:
+    """Let anything be in some rows: where a quotient is not defined."""
+    if not np.any(where):
+        return interval
+    return np.where(where, -np.inf, interval[0]), np.where(where, np.inf, interval[1])
 
 
 def _power(base: Interval, exponent: Interval) -> Interval:
@@ -331,7 +338,7 @@ def _demand_binary(sign: str, part: _Range, wanted: Interval, cut: Cut) -> None:
             _demand_open(one, *_divide_wanted(wanted, right), cut)
             _demand_open(other, *_divide_wanted(wanted, left), cut)
         case "/":
-            _demand_open(one, *_multiply(wanted, right), cut)
+            _demand_open(one, *_free(_multiply(wanted, right), (right[0] == 0) & (right[1] == 0)), cut)
             _demand_open(other, *_divide_wanted(left, wanted), cut)
         case "^":
             _demand_base(one, other, wanted, cut)
@@ -341,7 +348,7 @@ def _divide_wanted(wanted: Interval, factor: Interval) -> Interval:
     """Divide a demand by a factor; a factor that may be 0 lets everything pass where the demand has 0."""
     low, high = _multiply(wanted, _inverse(factor))
     free = (factor[0] <= 0) & (factor[1] >= 0) & (wanted[0] <= 0) & (wanted[1] >= 0)
-    return (np.where(free, -np.inf, low), np.where(free, np.inf, high)) if np.any(free) else (low, high)
+    return _free((low, high), free)
 
 
 def _demand_base(base: _Range, exponent: _Range, wanted: Interval, cut: Cut) -> None:

@@ -12,8 +12,9 @@ operand. Only ``is finite``, ``is infinite`` and ``is missing`` speak about thes
 Tolerance: a comparison of ``left`` and ``right`` allows ``absolute + relative * max(|left|, |right|)``. The default is
 1e-9 and 1e-6, which is wide enough for a few operations on values that a file holds in float32 (24 bits: each is off by
 up to 6e-8 of itself). ``<`` and ``>`` are strict and have no default tolerance. A lattice, ``x is a multiple of step``,
-allows by default one hundredth of a step; with ``within``, ``absolute + relative * |x|``. Where that reaches half a
-step, the values have too few digits to tell, and the lattice holds.
+allows by default a millionth of a step and 2^-22 of ``|x|``, but never more than one hundredth of a step; with
+``within``, ``absolute + relative * |x|``. Where that reaches half a step, the values have too few digits to tell, and
+the lattice holds.
 """
 
 from __future__ import annotations
@@ -142,8 +143,11 @@ EXACT = Tolerance(0.0)
 ROUGH = Tolerance(1e-5, 1e-3)
 """Beyond which tolerance an equation holds only roughly, and defines no column."""
 
+LATTICE = Tolerance(1e-6, 2.0**-22)
+"""What ``is a multiple of`` allows without ``within``: a share of the step, and a share of the value."""
+
 LATTICE_SHARE = 0.01
-"""How much of a step ``is a multiple of`` allows without ``within``."""
+"""How much of a step ``is a multiple of`` allows at most without ``within``."""
 
 
 @dataclass(frozen=True)

@@ -85,8 +85,11 @@ class Solver:
             for c in plan.constraints
         )
         self.narrowing: dict[str, list[int]] = {}
+        self.computed: set[str] = set()
         self.choosing: dict[str, list[Constraint]] = {}
         for index, constraint in enumerate(self.constraints):
+            if isinstance(constraint.atom, Compare) and not _is_plain(constraint.atom):
+                self.computed |= constraint.atom_columns
             if isinstance(constraint.atom, Compare | OneOf):
                 for name in constraint.columns:
                     self.narrowing.setdefault(name, []).append(index)
@@ -246,6 +249,8 @@ class _Choice:
 
     def _inside(self, target: Floats, value: Floats, low: Floats, high: Floats) -> Floats:
         """Step a little inside a computed bound, which the rounding of a dtype could else put outside."""
+        if self.name not in self.solver.computed:
+            return value
         step = INSIDE * self.rows.precision(self.name) * np.abs(value)
         value = np.where((target < low) & (value + step <= high), value + step, value)
         return np.where((target > high) & (value - step >= low), value - step, value)
@@ -303,7 +308,9 @@ class _Choice:
         if np.any(wrong):
             chosen = _neighbour(main, grids[1:], points, (low, high))
         if low is not value:  # a derived value has no bounds but itself
-            inner = (low <= high) & (np.abs(chosen - np.clip(chosen, low, high)) <= 1e-6 * main.step)
+            # a shifted lattice is off by rounding: a variance of 1e-12 would make a deviation of 1e-6 of none
+            inner = (main.offset != 0) & (low <= high)
+            inner &= np.abs(chosen - np.clip(chosen, low, high)) <= 1e-6 * main.step
             chosen = np.where(inner, np.clip(chosen, low, high), chosen)
         return np.where(main.applies, chosen, value)
 
@@ -384,6 +391,11 @@ class _Choice:
             better = price < cost
             cost, best = np.where(better, price, cost), np.where(better, candidate, best)
         return np.where(listed, best, value)
+
+
+def _is_plain(atom: Compare) -> bool:
+    """Tell whether a comparison computes nothing: its sides are columns and numbers."""
+    return isinstance(atom.left, Column | Number) and isinstance(atom.right, Column | Number)
 
 
 def _substituted(node: Expression, definitions: Mapping[str, Expression]) -> Expression:

@@ -69,7 +69,7 @@ def contents_of(obj: object, source: str) -> dict[str, Any]:
         RuleError: A key is unknown, absent or of the wrong kind, a rule cannot be read, or two have one name.
     """
     table = _table(obj, FILE_KEYS, source)
-    if table.get("format") != FORMAT:
+    if type(table.get("format")) is not int or table["format"] != FORMAT:
         message = f"{source} has the format {table.get('format')!r}; this Flowmint reads 'format = {FORMAT}'"
         raise RuleError(message)
     entries = table.get("rules", [])
