@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import validity_discovery
+import validity_speed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 PARTS: dict[str, Part] = {
     "discovery": (validity_discovery.measure, validity_discovery.markdown),
+    "check": (validity_speed.measure_check, validity_speed.markdown_check),
+    "repair": (validity_speed.measure_repair, validity_speed.markdown_repair),
 }
 """What measures a part, and what writes it as Markdown."""
 

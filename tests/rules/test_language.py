@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from strategies import any_names, conditions, expressions, numbers
 
 from flowmint.errors import RuleError
-from flowmint.rules.language import Call, Column, Number, OneOf, Rule, Tolerance, columns_of, text_of, text_columns_of
+from flowmint.rules.language import Call, Column, Number, OneOf, Rule, Tolerance, columns_of, text_columns_of, text_of
 from flowmint.rules.parse import parse_condition, parse_expression
 
 

@@ -23,7 +23,7 @@ def rules(*texts):
 def repaired(texts, **columns):
     done = rules(*texts).repair(pl.DataFrame(columns))
     assert done.after.all()
-    return {name: values for name, values in done.frame.to_dict(as_series=False).items()}
+    return done.frame.to_dict(as_series=False)
 
 
 @pytest.mark.parametrize(
@@ -151,9 +151,9 @@ def test_repaired_rows_satisfy_the_definitions_of_the_features(dtype):
         assert np.allclose(c[f"{flag}_count"], n * c[f"{flag}_flag_number"], **close)
     assert np.allclose(c["LLC"], c["IPv"])
     assert np.allclose(c["ARP"] + c["IPv"], 1)
-    shares = [name for name in V2.columns if name.endswith("flag_number")] + list(
-        "HTTP HTTPS DNS Telnet SMTP SSH IRC TCP UDP DHCP ARP ICMP IGMP IPv LLC".split()
-    )
+    flags = [name for name in V2.columns if name.endswith("flag_number")]
+    of_tcp = ["HTTP", "HTTPS", "Telnet", "SMTP", "SSH", "IRC"]
+    shares = [*flags, *of_tcp, "DNS", "TCP", "UDP", "DHCP", "ARP", "ICMP", "IGMP", "IPv", "LLC"]
     for name in (*shares, "Time_To_Live"):
         assert np.allclose(np.rint(n * c[name]), n * c[name], rtol=1e-6, atol=1e-4), name
         assert c[name].min() >= 0
@@ -173,14 +173,7 @@ def test_repaired_rows_satisfy_the_definitions_of_the_features(dtype):
     assert ((c["Variance"] >= low * (1 - 1e-6)) & (c["Variance"] <= high * (1 + 1e-6))).all()
     assert ((c["Std"] == 0) == (c["Min"] == c["Max"])).all()
     room = 1e-6
-    for name in [name for name in shares if name.endswith("flag_number")] + [
-        "HTTP",
-        "HTTPS",
-        "Telnet",
-        "SMTP",
-        "SSH",
-        "IRC",
-    ]:
+    for name in (*flags, *of_tcp):
         assert (c[name] <= c["TCP"] + room).all()
     assert (np.maximum(c["DNS"], c["DHCP"]) <= c["UDP"] + room).all()
     assert (c["TCP"] + c["UDP"] + c["ICMP"] + c["IGMP"] <= c["IPv"] + room).all()

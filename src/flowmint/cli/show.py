@@ -114,10 +114,8 @@ def discovered(rules: Rules, path: Path, *, seconds: float) -> None:
 
 def checked(report: Report, *, name: str) -> None:
     """Show which rules are broken, how often, and by which rows."""
-    valid = int(report.valid.sum())
-    _say(
-        f"{valid:,} of {report.rows:,} rows ({report.share:.3%}) satisfy the {len(report.rules):,} rules of {plain(name)}"
-    )
+    share = f"{int(report.valid.sum()):,} of {report.rows:,} rows ({report.share:.3%})"
+    _say(f"{share} satisfy the {len(report.rules):,} rules of {plain(name)}")
     if report.unjudged:
         some = ", ".join(plain(each) for each in report.unjudged[:5])
         _say(f"{len(report.unjudged):,} rules were not judged, for want of a label or of an optional column: {some}")

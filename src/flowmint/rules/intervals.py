@@ -522,7 +522,7 @@ def _membership_true(node: OneOf, box: Box) -> Bound:
     return inside
 
 
-def plain_condition(node: Condition) -> Condition:
+def plain_condition(node: Condition) -> Condition:  # noqa: PLR0911 - one case for each kind
     """Apply `plain` to the expressions of a condition in negation normal form."""
     match node:
         case Compare(relation, left, right, tolerance):

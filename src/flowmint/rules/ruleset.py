@@ -173,7 +173,8 @@ class Rules:
             frame: The table.
 
         Returns:
-            The rules that fit it, in the same order.
+            The rules that fit it, in the same order, with the table's header, no column of which is optional: what
+            `derive` then adds to a table are all derived columns that this one has.
         """
         table = to_polars(frame)
         kept = []
@@ -183,7 +184,7 @@ class Rules:
                 n in table.columns and not is_number(table[n].dtype) for n in texts
             ):
                 kept.append(rule)
-        return replace(self, rules=tuple(kept))
+        return replace(self, rules=tuple(kept), columns=tuple(table.columns), optional=())
 
     def joined(self, other: Rules) -> Rules:
         """Put other rules after these; one whose condition is here already is left out.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from flowmint.rules.algebra import Plan
     from flowmint.rules.evaluate import Booleans, Floats
     from flowmint.rules.intervals import Bound, Interval
-    from flowmint.rules.language import Expression
+    from flowmint.rules.language import Condition, Expression
 
 ROUNDS = 40
 """How often on average each constraint may narrow before propagation stops: circles narrow ever less."""
@@ -83,6 +83,7 @@ class Solver:
                 c.follows,
             )
             for c in plan.constraints
+            if c.follows or not all(map(_is_listed_text, c.guards))  # the text gives way, not what it is conditional on
         )
         self.narrowing: dict[str, list[int]] = {}
         self.computed: set[str] = set()
@@ -96,9 +97,7 @@ class Solver:
             if not isinstance(constraint.atom, Compare) or constraint.atom.relation == "!=":
                 for name in constraint.atom_columns:
                     self.choosing.setdefault(name, []).append(constraint)
-        self.listing = tuple(
-            c for c in self.constraints if c.follows and isinstance(c.atom, OneOf) and isinstance(c.atom.values[0], str)
-        )
+        self.listing = tuple(c for c in self.constraints if c.follows and _is_listed_text(c.atom))
         self.inherited = self._inherited()
 
     def _inherited(self) -> dict[str, list[tuple[str | None, Constraint]]]:
@@ -391,6 +390,11 @@ class _Choice:
             better = price < cost
             cost, best = np.where(better, price, cost), np.where(better, candidate, best)
         return np.where(listed, best, value)
+
+
+def _is_listed_text(node: Condition) -> bool:
+    """Tell whether a condition lists texts, one of which can be written."""
+    return isinstance(node, OneOf) and isinstance(node.values[0], str)
 
 
 def _is_plain(atom: Compare) -> bool:
