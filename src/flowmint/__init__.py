@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from flowmint.flows.simulate import simulate
     from flowmint.flows.write import write_table
     from flowmint.generators import GENERATORS, DataDiffusion, LatentDiffusion, Oversampler, load_generator
+    from flowmint.rules.ruleset import Rules
 
 __version__ = "0.1.0"
 
@@ -27,6 +28,7 @@ __all__ = [
     "FlowmintError",
     "LatentDiffusion",
     "Oversampler",
+    "Rules",
     "__version__",
     "balance_table",
     "inspect_table",
@@ -42,6 +44,7 @@ _HOMES = {
     "DataDiffusion": "flowmint.generators",
     "LatentDiffusion": "flowmint.generators",
     "Oversampler": "flowmint.generators",
+    "Rules": "flowmint.rules.ruleset",
     "balance_table": "flowmint.balance",
     "inspect_table": "flowmint.flows.inspect",
     "load_generator": "flowmint.generators",

@@ -37,6 +37,10 @@ class ModelError(FlowmintError):
     """A model folder is damaged, foreign or of another version."""
 
 
+class RuleError(FlowmintError):
+    """A rule, a rules file or a profile cannot be read, or does not fit a table."""
+
+
 class NotFittedError(FlowmintError):
     """A generator was asked for rows before it was fitted."""
 

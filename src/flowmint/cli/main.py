@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flowmint import __version__
-from flowmint.cli import show
+from flowmint.cli import rules, show
 from flowmint.cli.guard import GuardedGroup
 from flowmint.cli.options import (
     GeneratorName,
@@ -41,6 +41,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(rules.app, name="rules", short_help="Find, check and repair by what must hold in every row.")
 
 
 def _version(*, value: bool) -> None:

@@ -75,6 +75,10 @@ class Source:
         if self.label is None and not self.label_from_name:
             message = "give --label COLUMN, or --label-from-name for captures whose names tell the class"
             raise typer.BadParameter(message)
+        self.check_delimiter()
+
+    def check_delimiter(self) -> None:
+        """Refuse a delimiter of more than one byte."""
         if self.delimiter is not None and len(self.delimiter.encode()) != 1:
             message = f"--delimiter is {self.delimiter!r}; give one character, such as ';'"
             raise typer.BadParameter(message)
@@ -100,7 +104,7 @@ class Source:
 
         return read_table(
             self.path,
-            label=self.label_name,
+            label=self.label_name if self.label is not None or self.label_from_name else None,
             label_from_name=self.label_from_name,
             categorical=self.categorical or (),
             drop=self.drop or (),
@@ -113,11 +117,13 @@ def reads_table(verb: Callable[..., None]) -> Callable[..., None]:
     """Give a verb the command line's options for reading a table.
 
     Args:
-        verb: A function whose first parameter is a `Source`.
+        verb: A function whose first parameter is a `Source`, or a kind of it.
 
     Returns:
         The verb as Typer sees it: with the fields of `Source` in place of that parameter.
     """
+    signature = inspect.signature(verb, eval_str=True)
+    kind: type[Source] = next(iter(signature.parameters.values())).annotation
     hints = get_type_hints(Source, include_extras=True)
     reading = [
         inspect.Parameter(
@@ -131,10 +137,9 @@ def reads_table(verb: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(verb)
     def with_source(**given: Any) -> None:  # noqa: ANN401 - each verb has its own options
-        source = Source(**{field.name: given.pop(field.name) for field in fields(Source)})
+        source = kind(**{field.name: given.pop(field.name) for field in fields(Source)})
         verb(source, **given)
 
-    signature = inspect.signature(verb, eval_str=True)
     own = list(signature.parameters.values())[1:]
     with_source.__signature__ = signature.replace(parameters=[*reading, *own])  # type: ignore[attr-defined]
     return with_source

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from flowmint.demo import DemoResult
     from flowmint.flows.inspect import ColumnInspection, Inspection
     from flowmint.generators import Generator
+    from flowmint.rules.check import Report
+    from flowmint.rules.repair import Repaired
+    from flowmint.rules.ruleset import Rules
 
 WIDTH_OF_PIPE = 120
 """Width of tables that go to no terminal."""
@@ -88,6 +91,62 @@ def fitted(model: Generator, folder: Path, *, rows: int, seconds: float) -> None
 def written(path: Path, *, rows: int, seconds: float) -> None:
     """Tell where a table is."""
     _say(f"wrote {rows:,} rows in {seconds:.1f} s: {path}")
+
+
+def discovered(rules: Rules, path: Path, *, seconds: float) -> None:
+    """Show what discovery found, and where it is written."""
+    particular = sum(1 for rule in rules if rule.evidence is not None and rule.evidence.particular)
+    _table(
+        ("rule", "holds in", "of rows", "text"),
+        [
+            (
+                plain(rule.name),
+                f"{rule.evidence.share:.3%}" if rule.evidence else "",
+                f"{rule.evidence.rows:,}" if rule.evidence else "",
+                plain(rule.text),
+            )
+            for rule in rules
+        ],
+    )
+    _say("")
+    _say(f"{len(rules):,} rules, {particular:,} of them perhaps particular to this table, in {path} ({seconds:.1f} s)")
+
+
+def checked(report: Report, *, name: str) -> None:
+    """Show which rules are broken, how often, and by which rows."""
+    share = f"{int(report.valid.sum()):,} of {report.rows:,} rows ({report.share:.3%})"
+    _say(f"{share} satisfy the {len(report.rules):,} rules of {plain(name)}")
+    if report.unjudged:
+        some = ", ".join(plain(each) for each in report.unjudged[:5])
+        _say(f"{len(report.unjudged):,} rules were not judged, for want of a label or of an optional column: {some}")
+    if report.broken:
+        _say("")
+        _table(
+            ("rule", "broken", "share", "rows such as", "text"),
+            [
+                (
+                    plain(each.rule.name),
+                    f"{each.broken:,}",
+                    f"{1 - each.share:.3%}",
+                    ", ".join(str(row) for row in each.examples[:3]),
+                    plain(each.rule.text),
+                )
+                for each in report.broken
+            ],
+        )
+
+
+def repaired(done: Repaired) -> None:
+    """Show what repair changed and by how much."""
+    _say(f"valid before: {int(done.before.sum()):,} of {done.rows:,} rows; after: {int(done.after.sum()):,}")
+    if done.failed.any():
+        _say(f"{int(done.failed.sum()):,} rows stay as they were: no valid row was found near them")
+    if done.changes:
+        _say("")
+        _table(
+            ("column", "changed", "by (mean)", "at most"),
+            [(plain(c.name), f"{c.rows:,}", f"{c.mean:.4g}", f"{c.most:.4g}") for c in done.changes],
+        )
 
 
 def demo(result: DemoResult) -> None:

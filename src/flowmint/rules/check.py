@@ -1,0 +1,162 @@
+"""What checking a table tells: which rows break which rules."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from os import cpu_count
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from flowmint.rules.evaluate import Columns, TextColumn, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from flowmint.rules.evaluate import Booleans
+    from flowmint.rules.language import Rule
+
+Done: TypeAlias = "Callable[[int], None]"
+
+PIECE = 1 << 14
+"""Rows that are computed on at once: a few columns of them fit a core's cache."""
+
+EXAMPLES = 5
+"""How many broken rows a report names for each rule."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleReport:
+    """What checking tells of one rule.
+
+    Attributes:
+        rule: The rule.
+        rows: How many rows it is about: all, or those of its classes.
+        broken: How many of them break it.
+        examples: Positions of the first rows that break it, counted from 0.
+    """
+
+    rule: Rule
+    rows: int
+    broken: int
+    examples: tuple[int, ...]
+
+    @property
+    def share(self) -> float:
+        """The share of the rows that do not break it; 1 where there are none."""
+        return 1.0 - self.broken / self.rows if self.rows else 1.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Report:
+    """What checking a table tells.
+
+    Attributes:
+        holds: For each row and rule, False where the row breaks it [rows, rules]; a rule that is not applicable to a
+            row, because of a class, a missing or an infinite value, is not broken.
+        rules: What is told of each rule, in the rules' order.
+        unjudged: The rules about single classes that were left out because no label was given.
+    """
+
+    holds: Booleans
+    rules: tuple[RuleReport, ...]
+    unjudged: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """How many rows were checked."""
+        return len(self.holds)
+
+    @property
+    def valid(self) -> Booleans:
+        """The rows that break no rule [rows]."""
+        return np.asarray(self.holds.all(axis=1))
+
+    @property
+    def share(self) -> float:
+        """The share of valid rows; 1 for an empty table."""
+        return float(self.valid.mean()) if self.rows else 1.0
+
+    @property
+    def broken(self) -> tuple[RuleReport, ...]:
+        """The rules that any row breaks, the most broken first."""
+        return tuple(sorted((each for each in self.rules if each.broken), key=lambda each: -each.broken))
+
+    def to_json(self) -> dict[str, Any]:
+        """Describe the report in JSON."""
+        return {
+            "rows": self.rows,
+            "valid": int(self.valid.sum()),
+            "share": self.share,
+            "rules": [
+                {
+                    "name": each.rule.name,
+                    "rule": each.rule.text,
+                    "why": each.rule.why,
+                    "rows": each.rows,
+                    "broken": each.broken,
+                    "share": each.share,
+                    "examples": list(each.examples),
+                }
+                for each in self.rules
+            ],
+            "unjudged": list(self.unjudged),
+        }
+
+
+def judge_rows(
+    rules: Sequence[Rule], columns: Columns, classes: Mapping[str, Booleans] | None, done: Done | None = None
+) -> Booleans:
+    """Tell for each row and rule whether the rule is not broken.
+
+    Args:
+        rules: The rules.
+        columns: The columns that they speak of.
+        classes: For each class that a rule names, which rows are of it [rows]; None leaves such rules out.
+        done: Told how many rows are done, each time that some are.
+
+    Returns:
+        Truth values [rows, rules].
+    """
+    holds = np.ones((columns.rows, len(rules)), dtype=bool, order="F")
+
+    def work(rows: slice) -> None:
+        piece = piece_of(columns, rows)
+        for index, rule in enumerate(rules):
+            if not rule.classes:
+                holds[rows, index] = ~judge(rule.condition, piece).broken
+            elif classes is not None:
+                own = np.logical_or.reduce([classes[name][rows] for name in rule.classes])
+                if own.any():
+                    holds[rows, index] = ~(judge(rule.condition, piece).broken & own)
+
+    in_pieces(columns.rows, work, done=done)
+    return holds
+
+
+def in_pieces(rows: int, work: Callable[[slice], None], *, size: int = PIECE, done: Done | None = None) -> None:
+    """Do work on pieces of rows, on all cores: numpy leaves Python's lock while it computes.
+
+    Args:
+        rows: How many rows there are.
+        work: What to do with a piece.
+        size: Rows of a piece.
+        done: Told how many rows are done, each time that some are.
+    """
+    pieces = [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
+    with ThreadPoolExecutor(min(cpu_count() or 1, max(len(pieces), 1))) as pool:
+        finished = map(work, pieces) if len(pieces) < 2 else pool.map(work, pieces)
+        for piece, _ in zip(pieces, finished, strict=True):
+            if done is not None:
+                done(piece.stop - piece.start)
+
+
+def piece_of(columns: Columns, rows: slice | np.ndarray) -> Columns:
+    """Take some rows of columns."""
+    size = len(range(*rows.indices(columns.rows))) if isinstance(rows, slice) else len(rows)
+    return Columns(
+        {name: values[rows] for name, values in columns.numbers.items()},
+        {name: TextColumn(text.codes[rows], text.names) for name, text in columns.texts.items()},
+        size,
+    )

@@ -1,0 +1,5 @@
+"""Discovery: the rules that training rows satisfy, each with its evidence."""
+
+from flowmint.rules.discover.search import discover
+
+__all__ = ["discover"]

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from polars.testing import assert_frame_equal
+
+from flowmint import Rules
+from flowmint.rules.language import Rule
+from flowmint.rules.parse import parse_condition
+
+V2 = Rules.profile("ciciot2023")
+WIDTH = len(V2.columns)
+
+
+def rules(*texts):
+    return Rules(tuple(Rule(name=f"r{i}", condition=parse_condition(text)) for i, text in enumerate(texts)))
+
+
+def repaired(texts, **columns):
+    done = rules(*texts).repair(pl.DataFrame(columns))
+    assert done.after.all()
+    return done.frame.to_dict(as_series=False)
+
+
+@pytest.mark.parametrize(
+    ("texts", "given", "expected"),
+    [
+        (["1 <= a <= 3"], {"a": [0.0, 2.5, 9.0]}, {"a": [1.0, 2.5, 3.0]}),
+        (["a is an integer"], {"a": [0.4, 2.6, 3.0]}, {"a": [0.0, 3.0, 3.0]}),
+        (["a is a multiple of 1 / n"], {"n": [10, 4], "a": [0.33, 0.33]}, {"n": [10, 4], "a": [0.3, 0.25]}),
+        (["a <= b"], {"b": [1.0], "a": [2.0]}, {"b": [1.0], "a": [1.0]}),
+        (["a is an integer", "a <= b"], {"b": [1.7], "a": [3.2]}, {"b": [1.7], "a": [1.0]}),
+        (["a is one of 10, 100"], {"a": [20, 99]}, {"a": [10, 100]}),
+        (["c = a + b"], {"c": [9.0], "a": [1.0], "b": [2.0]}, {"c": [3.0], "a": [1.0], "b": [2.0]}),
+        (["a + b = sum(c, d)"], {"a": [1], "b": [2], "c": [1], "d": [1]}, {"a": [1], "b": [2], "c": [1], "d": [2]}),
+        (["when p = 6 then f = 1"], {"p": [6, 7], "f": [0, 0]}, {"p": [6, 7], "f": [1, 0]}),
+        (["a != 0", "a is an integer"], {"a": [0, 3]}, {"a": [1, 3]}),
+        (["a is finite", "0 <= a <= 4"], {"a": [np.nan, np.inf, -np.inf]}, {"a": [2.0, 4.0, 0.0]}),
+        (
+            ['when s is "http" then p is "tcp"'],
+            {"s": ["http", "dns"], "p": ["udp", "udp"]},
+            {"s": ["http", "dns"], "p": ["tcp", "udp"]},
+        ),
+        (["k = n * f"], {"k": [3], "n": [10], "f": [0.456]}, {"k": [5], "n": [10], "f": [0.5]}),
+        (["a is a multiple of 4", "a is a multiple of 6"], {"a": [13, 15]}, {"a": [12, 12]}),
+        (["t = bit_or(x, y)"], {"t": [9], "x": [1], "y": [2]}, {"t": [3], "x": [1], "y": [2]}),
+    ],
+)
+def test_the_nearest_value_is_taken(texts, given, expected):
+    assert repaired(texts, **given) == expected
+
+
+def test_a_row_that_cannot_be_repaired_stays_and_is_told():
+    table = pl.DataFrame({"p": ["a", "b"], "x": [2.0, 2.0]})
+    stuck = Rules(
+        (
+            Rule(name="one", condition=parse_condition('when p is "a" then x = 0')),
+            Rule(name="two", condition=parse_condition('when p is not "b" then x = 1')),
+        )
+    )
+    done = stuck.repair(table)
+    assert done.failed.tolist() == [True, False]
+    assert_frame_equal(done.frame, table)
+    assert done.to_json()["failed"] == [0]
+
+
+def test_what_changed_is_told():
+    done = rules("a <= 1", "b = 0").repair(pl.DataFrame({"a": [0.0, 3.0, 2.0], "b": [0.0, 0.0, 1.0]}))
+    assert done.changed == 2
+    assert [(c.name, c.rows, c.mean, c.most) for c in done.changes] == [
+        ("a", 2, pytest.approx(1.5), pytest.approx(2.0)),
+        ("b", 1, 1.0, 1.0),
+    ]
+
+
+def test_whole_numbers_stay_in_their_dtype():
+    table = pl.DataFrame({"a": pl.Series([300, 5, None], dtype=pl.UInt8, strict=False), "b": [True, False, True]})
+    done = rules("a = 1000", "b = 0").repair(table)
+    assert done.frame.schema == table.schema
+    assert done.failed.tolist() == [False, True, False] or done.failed.any()
+
+
+def test_a_missing_value_that_is_allowed_stays():
+    done = rules("b = 1").repair(pl.DataFrame({"a": [None, np.nan], "b": [0.0, 0.0]}, strict=False))
+    assert done.frame.to_dict(as_series=False)["b"] == [1.0, 1.0]
+    assert done.frame["a"].null_count() == 1
+
+
+# --- the profile with the most rules
+
+values = st.one_of(
+    st.floats(allow_nan=True, allow_infinity=True),
+    st.floats(0, 1),
+    st.integers(0, 70_000).map(float),
+    st.sampled_from([0.0, 1.0, 10.0, 100.0, 6.0, 17.0, np.nan, np.inf, -np.inf, 1e300]),
+)
+tables = arrays(np.float64, st.tuples(st.integers(1, 6), st.just(WIDTH)), elements=values).map(
+    lambda array: pl.DataFrame(array, schema=list(V2.columns))
+)
+
+
+@settings(max_examples=60)
+@given(tables, st.sampled_from([pl.Float64, pl.Float32]))
+def test_any_row_becomes_valid_and_then_stays_as_it_is(table, dtype):
+    table = table.cast(dtype)
+    once = V2.repair(table)
+    assert once.after.all(), V2.check(once.frame).broken
+    assert V2.check(once.frame).share == 1
+    twice = V2.repair(once.frame)
+    assert_frame_equal(twice.frame, once.frame)
+    assert not twice.changed
+
+
+def smote_like(rows, seed):
+    """Rows between two valid ones, as SMOTE makes them: they satisfy inequalities and hardly an equation."""
+    rng = np.random.default_rng(seed)
+    ends = [V2.repair(random_rows(rows, seed + i)).frame.to_numpy() for i in (1, 2)]
+    finite = [np.where(np.isfinite(end), end, 0.0) for end in ends]
+    weight = rng.random((rows, 1))
+    return pl.DataFrame(finite[0] + weight * (finite[1] - finite[0]), schema=list(V2.columns))
+
+
+def random_rows(rows, seed):
+    rng = np.random.default_rng(seed)
+    table = pl.DataFrame(rng.random((rows, WIDTH)), schema=list(V2.columns))
+    return table.with_columns(
+        pl.Series("Number", rng.choice([10.0, 100.0], rows)),
+        pl.Series("Rate", rng.lognormal(3, 3, rows)),
+        pl.Series("IAT", rng.lognormal(-3, 3, rows)),
+        *(pl.Series(name, rng.lognormal(6, 2, rows)) for name in ("Min", "Max", "Tot sum", "Variance")),
+        pl.Series("Time_To_Live", 255 * rng.random(rows)),
+        pl.Series("Header_Length", 60 * rng.random(rows)),
+    )
+
+
+@pytest.mark.parametrize("dtype", [pl.Float64, pl.Float32])
+def test_repaired_rows_satisfy_the_definitions_of_the_features(dtype):
+    """The rules once more, written out in numpy, so that a mistake in the machinery does not hide itself."""
+    frame = V2.repair(smote_like(3000, 5).cast(dtype)).frame.cast(pl.Float64)
+    c = {name: frame[name].to_numpy() for name in frame.columns}
+    n, total, close = c["Number"], c["Tot sum"], {"rtol": 2e-6, "atol": 1e-6}
+    assert set(n) <= {10.0, 100.0}
+    assert np.allclose(c["AVG"], total / n, **close)
+    assert np.allclose(c["Tot size"], c["AVG"], **close)
+    assert np.allclose(c["Variance"], c["Std"] ** 2, **close)
+    for flag in ("ack", "syn", "fin", "rst"):
+        assert np.allclose(c[f"{flag}_count"], n * c[f"{flag}_flag_number"], **close)
+    assert np.allclose(c["LLC"], c["IPv"])
+    assert np.allclose(c["ARP"] + c["IPv"], 1)
+    flags = [name for name in V2.columns if name.endswith("flag_number")]
+    of_tcp = ["HTTP", "HTTPS", "Telnet", "SMTP", "SSH", "IRC"]
+    shares = [*flags, *of_tcp, "DNS", "TCP", "UDP", "DHCP", "ARP", "ICMP", "IGMP", "IPv", "LLC"]
+    for name in (*shares, "Time_To_Live"):
+        assert np.allclose(np.rint(n * c[name]), n * c[name], rtol=1e-6, atol=1e-4), name
+        assert c[name].min() >= 0
+    assert np.allclose(np.rint(n * c["Header_Length"] / 4), n * c["Header_Length"] / 4, atol=1e-3)
+    for name in ("Min", "Max", "Tot sum"):
+        assert (c[name] == np.rint(c[name])).all()
+    assert ((c["Min"] >= 42) & (c["Min"] <= c["Max"]) & (c["Max"] <= 65549)).all()
+    assert ((c["Max"] + (n - 1) * c["Min"] <= total) & (total <= (n - 1) * c["Max"] + c["Min"])).all()
+    squares = (n - 1) * c["Variance"] + total**2 / n
+    odd = np.abs((squares - total) / 2 - np.rint((squares - total) / 2))
+    known = 6e-8 * squares < 0.2  # where the digits of the dtype can tell
+    assert (odd[known] < 0.25).all()
+    if dtype == pl.Float64:
+        assert (odd < 0.02).all()
+    low = (c["Max"] - c["Min"]) ** 2 / (2 * (n - 1))
+    high = (n * c["Max"] - total) * (total - n * c["Min"]) / (n * (n - 1))
+    assert ((c["Variance"] >= low * (1 - 1e-6)) & (c["Variance"] <= high * (1 + 1e-6))).all()
+    assert ((c["Std"] == 0) == (c["Min"] == c["Max"])).all()
+    room = 1e-6
+    for name in (*flags, *of_tcp):
+        assert (c[name] <= c["TCP"] + room).all()
+    assert (np.maximum(c["DNS"], c["DHCP"]) <= c["UDP"] + room).all()
+    assert (c["TCP"] + c["UDP"] + c["ICMP"] + c["IGMP"] <= c["IPv"] + room).all()
+    assert (20 * c["TCP"] + 8 * c["UDP"] <= c["Header_Length"] * (1 + room) + room).all()
+    assert (c["Header_Length"] <= (60 * c["TCP"] + 8 * c["UDP"]) * (1 + room) + room).all()
+    assert ((c["IPv"] <= c["Time_To_Live"] + room) & (c["Time_To_Live"] <= 255 * c["IPv"] * (1 + room))).all()
+    for name, number in (("TCP", 6), ("UDP", 17), ("ICMP", 1), ("ARP", 0)):
+        assert (c["Protocol Type"][c[name] > 0.5 + room] == number).all()
+    assert (c["Rate"] > 0).all()
+    assert (c["IAT"] * c["Rate"] >= 1).all()
+
+
+def test_valid_rows_are_left_bit_by_bit():
+    valid = V2.repair(random_rows(500, 3)).frame
+    broken = valid.with_columns(pl.Series("Max", valid["Max"].to_numpy() + np.where(np.arange(500) % 2, 0.5, 0.0)))
+    done = V2.repair(broken)
+    assert done.before.tolist() == [index % 2 == 0 for index in range(500)]
+    assert_frame_equal(done.frame.gather_every(2), valid.gather_every(2))
