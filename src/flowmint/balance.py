@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -11,10 +11,13 @@ from sklearn.base import BaseEstimator, clone
 
 from flowmint.errors import LabelError, SettingError, TableError, nearest
 from flowmint.flows.frames import FrameFormat, Native, restore_series, to_polars, to_series
-from flowmint.flows.schema import Classes, Schema, split_label
+from flowmint.flows.schema import Classes, Schema, free_name, split_label
 from flowmint.generators import Generator, make_generator
 from flowmint.generators.settings import is_whole
 from flowmint.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from flowmint.rules.ruleset import Rules
 
 Target = int | Mapping[Any, int] | None
 
@@ -65,6 +68,7 @@ def balance_table(
     origin: str | None = None,
     seed: int = 0,
     missing: str = "learn",
+    rules: str | Rules = "auto",
     progress: Progress = SILENT,
 ) -> pl.DataFrame:
     """Mint the rows that classes lack.
@@ -78,6 +82,8 @@ def balance_table(
         origin: Name of a column to add that says ``real`` or ``minted``; none if absent.
         seed: Seed of fitting and sampling.
         missing: The missing-value policy of a generator given by name.
+        rules: What every minted row of a generator given by name satisfies: ``auto``, ``none``, a rules file, a
+            profile, or rules.
         progress: Shows how far the work is.
 
     Returns:
@@ -87,6 +93,7 @@ def balance_table(
         LabelError: The label column or a class is absent, or there is a single class.
         SettingError: A target or the generator's name is not usable.
         TableError: The table cannot be learnt from, or the model learnt other columns.
+        RuleError: The rules do not fit the table.
     """
     rows, labels = split_label(table, label, at_least=2)
     Schema.infer(rows)  # also where nothing is to be minted, a table that could not be learnt is refused
@@ -98,7 +105,9 @@ def balance_table(
     lacking = {name: count for name, count in rows_to_mint(counts, target).items() if count}
     parts = [table]
     if lacking and generator != "none":
-        fitted = _fitted(generator, rows, labels, seed=seed, missing=missing, progress=progress)
+        if isinstance(generator, str):
+            generator = make_generator(generator, seed=seed, missing=missing, rules=rules)
+        fitted = _fitted(generator, rows, labels, progress=progress)
         _check_classes(fitted, lacking)
         for name, count in lacking.items():
             minted = fitted.sample_table(count, label=name, seed=seed, progress=progress)
@@ -111,11 +120,7 @@ def balance_table(
     return balanced.with_columns(pl.Series(origin, said))
 
 
-def _fitted(
-    generator: str | Generator, rows: pl.DataFrame, labels: pl.Series, *, seed: int, missing: str, progress: Progress
-) -> Generator:
-    if isinstance(generator, str):
-        generator = make_generator(generator, seed=seed, missing=missing)
+def _fitted(generator: Generator, rows: pl.DataFrame, labels: pl.Series, *, progress: Progress) -> Generator:
     if not hasattr(generator, "schema_"):
         unfitted: Generator = clone(generator)
         return unfitted.fit(rows, labels, progress=progress)
@@ -174,11 +179,3 @@ class Balancer(BaseEstimator):
         )
         rows = FrameFormat.of(X).restore(balanced.drop(name))
         return rows, restore_series(balanced[name], y)
-
-
-def free_name(columns: list[str]) -> str:
-    """Give a column name that is not taken."""
-    name = "label"
-    while name in columns:
-        name += "_"
-    return name

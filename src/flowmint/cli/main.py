@@ -14,6 +14,7 @@ from flowmint.cli import rules, show
 from flowmint.cli.guard import GuardedGroup
 from flowmint.cli.options import (
     GeneratorName,
+    MintedRules,
     Missing,
     OutTable,
     Quiet,
@@ -89,6 +90,7 @@ def fit(
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="The model folder to make.")],
     generator: GeneratorName = None,
     missing: Missing = "learn",
+    rules: MintedRules = "auto",
     seed: Seed = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace a model folder that exists.")] = False,
     quiet: Quiet = False,
@@ -102,7 +104,7 @@ def fit(
     started = time.monotonic()
     check_place(out, overwrite=force)
     check_folder(out)
-    model = make_generator(generator or DEFAULT_GENERATOR, seed=seed, missing=missing)
+    model = make_generator(generator or DEFAULT_GENERATOR, seed=seed, missing=missing, rules=rules)
     with bars(quiet=quiet) as progress:
         rows, labels = split_label(source.read(progress), source.label_name, at_least=2)
         model.fit(rows, labels, progress=progress)
@@ -181,6 +183,7 @@ def balance(
         typer.Option("--origin", metavar="COLUMN", help="Add a column that says of each row: real or minted."),
     ] = None,
     missing: Missing = "learn",
+    rules: MintedRules = "auto",
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
@@ -197,7 +200,9 @@ def balance(
     started = time.monotonic()
     check_out(out, source=source.path)
     mint = (
-        load_generator(model) if model else make_generator(generator or DEFAULT_GENERATOR, seed=seed, missing=missing)
+        load_generator(model)
+        if model
+        else make_generator(generator or DEFAULT_GENERATOR, seed=seed, missing=missing, rules=rules)
     )
     with bars(quiet=quiet) as progress:
         table = source.read(progress)

@@ -37,6 +37,15 @@ Missing = Annotated[
     Literal["learn", "drop", "error"],
     typer.Option("--missing", help="Learn missing and infinite values, drop their rows from learning, or refuse them."),
 ]
+MintedRules = Annotated[
+    str,
+    typer.Option(
+        "--rules",
+        metavar="auto|none|FILE|PROFILE",
+        help="What every minted row satisfies: the extractor's rules, told by the header, and those that the rows show "
+        "(auto); a rules file, as 'flowmint rules discover' makes it; or a profile, such as ciciot2023.",
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="The same seed gives the same result.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show neither progress nor summary.")]
 

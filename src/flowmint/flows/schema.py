@@ -12,7 +12,7 @@ import polars as pl
 from flowmint.errors import LabelError, ModelError, TableError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     import numpy.typing as npt
 
@@ -137,6 +137,10 @@ class Schema:
     def names(self) -> tuple[str, ...]:
         """The columns' names in order."""
         return tuple(column.name for column in self.columns)
+
+    def without(self, names: Collection[str]) -> Schema:
+        """Leave columns out."""
+        return Schema(tuple(column for column in self.columns if column.name not in names))
 
     @classmethod
     def infer(cls, table: pl.DataFrame) -> Schema:
@@ -383,3 +387,11 @@ def split_label(table: pl.DataFrame, label: str, *, at_least: int = 1) -> tuple[
         message = f"the label {label!r} has {told}; at least {at_least} are needed, so add rows of another"
         raise LabelError(message)
     return table.drop(label), labels
+
+
+def free_name(columns: Collection[str]) -> str:
+    """Give a column name that is not taken."""
+    name = "label"
+    while name in columns:
+        name += "_"
+    return name

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from flowmint.rules.ruleset import Rules
+
 GENERATORS: dict[str, Callable[..., Generator]] = {
     "latent_diffusion": LatentDiffusion,
     "data_diffusion": DataDiffusion,
@@ -44,13 +46,14 @@ __all__ = [
 ]
 
 
-def make_generator(name: str, *, seed: int = 0, missing: str = "learn") -> Generator:
+def make_generator(name: str, *, seed: int = 0, missing: str = "learn", rules: str | Rules = "auto") -> Generator:
     """Make a generator with its default settings.
 
     Args:
         name: A name in `GENERATORS`.
         seed: Its seed.
         missing: Its missing-value policy.
+        rules: What every minted row satisfies: ``auto``, ``none``, a rules file, a profile, or rules.
 
     Returns:
         The generator, not yet fitted.
@@ -61,7 +64,7 @@ def make_generator(name: str, *, seed: int = 0, missing: str = "learn") -> Gener
     if name not in GENERATORS:
         message = f"unknown generator {name!r}; {nearest(name, GENERATORS, show=12)}"
         raise SettingError(message)
-    return GENERATORS[name](seed=seed, missing=missing)
+    return GENERATORS[name](seed=seed, missing=missing, rules=rules)
 
 
 def load_generator(folder: str | Path) -> Generator:

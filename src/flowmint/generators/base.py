@@ -14,12 +14,14 @@ import numpy as np
 import polars as pl
 from sklearn.base import BaseEstimator
 
-from flowmint.errors import LabelError, NotFittedError, SettingError, TableError
+from flowmint.errors import LabelError, NotFittedError, RuleError, SettingError, TableError
 from flowmint.flows.frames import FrameFormat, Native, to_polars, to_series
 from flowmint.flows.schema import Classes, Schema
 from flowmint.generators.folder import ModelFolder, read_folder, write_folder
 from flowmint.generators.settings import check_settings, is_whole
+from flowmint.generators.validity import AUTO, GIVEN, Validity
 from flowmint.progress import SILENT, Progress
+from flowmint.rules.ruleset import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 
 Missing = Literal["learn", "drop", "error"]
 
+ATTEMPTS = 20
+"""How often rows that could not be made valid are minted anew."""
+
 
 @dataclasses.dataclass(kw_only=True, eq=False, repr=False)
 class Generator(BaseEstimator, ABC):
@@ -42,6 +47,8 @@ class Generator(BaseEstimator, ABC):
         missing: What to do with NaN, infinities and empty cells: ``learn`` them as states that
             are minted at the rate of the class, leave rows that have any out of the learning
             (``drop``), or refuse the table (``error``).
+        rules: What every minted row satisfies: ``auto`` for the rules of the extractor that the header tells and
+            those that the training rows show, ``none``, a rules file, the name of a profile, or `flowmint.Rules`.
     """
 
     name: ClassVar[str]
@@ -49,6 +56,7 @@ class Generator(BaseEstimator, ABC):
 
     seed: int = 0
     missing: Missing = "learn"
+    rules: str | Rules = AUTO
 
     def check(self) -> None:
         """Check the settings.
@@ -58,6 +66,10 @@ class Generator(BaseEstimator, ABC):
         """
         optional = {field.name for field in dataclasses.fields(self) if field.default is None}
         check_settings(self.get_params(deep=False), optional=optional)
+        given: object = self.rules
+        if not isinstance(given, str | Rules):
+            message = f"rules is {given!r}; give 'auto', 'none', a rules file, a profile's name, or flowmint.Rules"
+            raise SettingError(message)
 
     def fit(self, X: Native, y: Any, *, progress: Progress = SILENT) -> Self:  # noqa: ANN401
         """Learn the rows of every class.
@@ -74,6 +86,7 @@ class Generator(BaseEstimator, ABC):
             SettingError: A setting is out of its range.
             TableError: The table cannot be learnt from, or lengths differ.
             LabelError: A label is missing.
+            RuleError: The rules do not fit the table.
         """
         self.check()
         table, labels = to_polars(X), to_series(y, "label")
@@ -84,8 +97,12 @@ class Generator(BaseEstimator, ABC):
         schema, classes = Schema.infer(table), Classes.of(labels)
         codes = classes.codes(labels)
         kept = self._rows_to_learn(table, codes, classes)
-        self._fit(table.filter(pl.Series(kept)), codes[kept], schema, len(classes.values), progress)
-        self.schema_, self.classes_, self.format_ = schema, classes, frame_format
+        table, codes = table.filter(pl.Series(kept)), codes[kept]
+        names = pl.Series("class", np.array(classes.names, dtype=object)[codes].tolist(), dtype=pl.String)
+        validity = Validity.learn(self.rules, table, names, progress=progress)
+        learnt = table.drop(validity.derived)
+        self._fit(learnt, codes, schema.without(validity.derived), len(classes.values), progress)
+        self.schema_, self.classes_, self.format_, self.validity_ = schema, classes, frame_format, validity
         return self
 
     def sample(
@@ -135,7 +152,7 @@ class Generator(BaseEstimator, ABC):
         code = self._code(label)
         if rows == 0:
             return pl.DataFrame(schema={c.name: c.polars_dtype for c in self.schema_.columns})
-        return self._sample(int(rows), code, self.seed if seed is None else seed, progress)
+        return self._sample_valid(int(rows), code, self.seed if seed is None else seed, progress)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write the fitted generator to a folder: safetensors and JSON, no training data needed to load.
@@ -152,8 +169,9 @@ class Generator(BaseEstimator, ABC):
         arrays, learnt = self._state()
         about = {
             "generator": self.name,
-            "settings": self.get_params(deep=False),
+            "settings": self.get_params(deep=False) | {"rules": self.rules if isinstance(self.rules, str) else GIVEN},
             "schema": self.schema_.to_json(),
+            "validity": self.validity_.to_json(),
             "classes": self.classes_.to_json(),
             "format": self.format_.to_json(),
             "learnt": learnt,
@@ -188,8 +206,28 @@ class Generator(BaseEstimator, ABC):
             generator.schema_ = Schema.from_json(model.about["schema"])
             generator.classes_ = Classes.from_json(model.about["classes"])
             generator.format_ = FrameFormat.from_json(model.about["format"])
-            generator._restore(model.arrays, model.about["learnt"])
+            generator.validity_ = Validity.from_json(model.about["validity"], generator.schema_)
+            learnt = generator.schema_.without(generator.validity_.derived)
+            generator._restore(model.arrays, model.about["learnt"], learnt)
         return generator
+
+    def _sample_valid(self, rows: int, code: int, seed: int, progress: Progress) -> pl.DataFrame:
+        """Mint rows that satisfy every rule; those that could not be made valid are minted anew."""
+        parts: list[pl.DataFrame] = []
+        lacking, name = rows, self.classes_.names[code]
+        for attempt in range(ATTEMPTS):
+            again = seed if attempt == 0 else int(np.random.default_rng([seed, attempt]).integers(2**31))
+            minted = self._sample(lacking, code, again, progress)
+            whole, valid = self.validity_.complete(minted, self.schema_, class_name=name)
+            parts.append(whole if valid.all() else whole.filter(pl.Series(valid)))
+            lacking -= parts[-1].height
+            if not lacking:
+                return pl.concat(parts)
+        message = (
+            f"only {rows - lacking} of {rows} rows of class {name!r} could be made valid in {ATTEMPTS} attempts; "
+            "fit with other rules, or with none (--rules none, rules='none')"
+        )
+        raise RuleError(message)
 
     def _rows_to_learn(self, table: pl.DataFrame, codes: Codes, classes: Classes) -> npt.NDArray[np.bool_]:
         """Apply the missing-value policy: which rows to learn from [rows]."""
@@ -243,5 +281,8 @@ class Generator(BaseEstimator, ABC):
         """What was learnt: arrays for safetensors, and the rest for JSON."""
 
     @abstractmethod
-    def _restore(self, arrays: Arrays, learnt: Mapping[str, Any]) -> None:
-        """Take up what `_state` gave; hostile input raises any of the errors that a guard turns to ModelError."""
+    def _restore(self, arrays: Arrays, learnt: Mapping[str, Any], schema: Schema) -> None:
+        """Take up what `_state` gave; hostile input raises any of the errors that a guard turns to ModelError.
+
+        ``schema`` has the columns that `_fit` was given.
+        """

@@ -85,8 +85,8 @@ class DataDiffusion(DenoisingGenerator):
                 uniform.append((support.edges[codes] + support.edges[codes + 1]) / 2)
         return self.encoder_.decode_uniform(np.column_stack(uniform))
 
-    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], learnt: Mapping[str, Any]) -> None:
-        super()._restore(arrays, learnt)
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], learnt: Mapping[str, Any], schema: Schema) -> None:
+        super()._restore(arrays, learnt, schema)
         if self.sizes_.dimensions != self._dimensions():
             message = "its dimensions are not those of its columns"
             raise ModelError(message)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from flowmint.flows.schema import Schema
     from flowmint.generators.base import Codes
     from flowmint.progress import Progress
 
@@ -167,8 +168,8 @@ class DenoisingGenerator(Generator):
             learnt["sharpness"] = dataclasses.asdict(self.sharpness_)
         return arrays, learnt
 
-    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], learnt: Mapping[str, Any]) -> None:
-        self.encoder_ = Encoder.from_state(self.schema_, arrays, learnt["columns"])
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], learnt: Mapping[str, Any], schema: Schema) -> None:
+        self.encoder_ = Encoder.from_state(schema, arrays, learnt["columns"])
         self.sizes_ = Sizes.from_json(learnt["sizes"])
         if not self.encoder_.modelled:
             return

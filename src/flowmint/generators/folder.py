@@ -31,7 +31,9 @@ ABOUT = "model.json"
 WEIGHTS = "weights.safetensors"
 LARGEST_ABOUT = 64 * 2**20
 LARGEST_WEIGHTS = 4 * 2**30
-KEYS = frozenset({"format_version", "generator", "settings", "schema", "classes", "format", "learnt", "weights"})
+KEYS = frozenset(
+    {"format_version", "generator", "settings", "schema", "classes", "format", "validity", "learnt", "weights"}
+)
 
 
 @dataclass(frozen=True)

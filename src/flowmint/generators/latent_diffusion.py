@@ -137,8 +137,8 @@ class LatentDiffusion(DenoisingGenerator):
             arrays |= module_arrays(self.autoencoder_, "autoencoder")
         return arrays, learnt
 
-    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], learnt: Mapping[str, Any]) -> None:
-        super()._restore(arrays, learnt)
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], learnt: Mapping[str, Any], schema: Schema) -> None:
+        super()._restore(arrays, learnt, schema)
         if not self.encoder_.modelled:
             return
         device = find_device(self.device)

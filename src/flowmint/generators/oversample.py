@@ -119,8 +119,8 @@ class Oversampler(Generator):
         arrays, columns = self.encoder_.to_state()
         return {**arrays, "rows/states": self.states_, "rows/codes": self.codes_}, {"columns": columns}
 
-    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], learnt: Mapping[str, Any]) -> None:
-        self.encoder_ = Encoder.from_state(self.schema_, arrays, learnt["columns"])
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], learnt: Mapping[str, Any], schema: Schema) -> None:
+        self.encoder_ = Encoder.from_state(schema, arrays, learnt["columns"])
         states, codes = arrays["rows/states"], arrays["rows/codes"]
         limits = [support.states for support in self.encoder_.supports]
         whole = states.dtype == codes.dtype == np.int64 and states.shape == (len(codes), len(limits))

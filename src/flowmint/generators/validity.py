@@ -1,0 +1,182 @@
+"""Validity: the rules that a generator's rows satisfy, the columns that it need not model, and how rows are completed.
+
+Every generator is treated alike: columns that follow from others by the rules leave the table before anything is
+learnt; minted rows get them back by arithmetic, then rows that break a rule go to the nearest row that breaks none
+(see `flowmint.rules`). The few for which none is found are minted anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import polars as pl
+
+from flowmint.errors import ModelError, RuleError
+from flowmint.flows.schema import free_name
+from flowmint.rules.language import columns_of
+from flowmint.rules.ruleset import Rules
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from flowmint.flows.schema import Schema
+    from flowmint.progress import Progress
+
+NONE, AUTO, GIVEN = "none", "auto", "given"
+
+MOST_BROKEN = 0.05
+"""Share of the real rows that may break a rule that minted rows shall satisfy."""
+
+
+@dataclass(frozen=True)
+class Validity:
+    """What rules mean for the rows of a table.
+
+    Attributes:
+        rules: The rules.
+        derived: Columns that are computed from others instead of learnt, in the table's order.
+    """
+
+    rules: Rules = field(default_factory=lambda: Rules(()))
+    derived: tuple[str, ...] = ()
+
+    @classmethod
+    def learn(cls, wanted: str | Rules, table: pl.DataFrame, labels: pl.Series, *, progress: Progress) -> Self:
+        """Find the rules of training rows.
+
+        Args:
+            wanted: Rules; ``none``; ``auto`` for those of the extractor that the header tells and those that the rows
+                show; else a rules file or the name of a profile.
+            table: Training rows [rows, columns].
+            labels: Their classes, as text [rows].
+            progress: Told of the search.
+
+        Returns:
+            The rules and the columns that need not be learnt.
+
+        Raises:
+            RuleError: There are no such rules, they do not fit the table, or too many real rows break one.
+        """
+        if isinstance(wanted, str) and wanted == NONE:
+            return cls()
+        if isinstance(wanted, str) and wanted == AUTO:
+            rules = find_rules(table, labels, progress=progress)
+        else:
+            rules = named_rules(wanted) if isinstance(wanted, str) else wanted
+            rules.require(table, label=labels, most_broken=MOST_BROKEN)
+            rules = rules.fitting(table)  # without those of columns that a table may lack
+        return cls(rules, derivable(rules, table))
+
+    def complete(
+        self, minted: pl.DataFrame, schema: Schema, *, class_name: str
+    ) -> tuple[pl.DataFrame, npt.NDArray[np.bool_]]:
+        """Give minted rows the columns that follow, and make them valid.
+
+        Args:
+            minted: Rows of the columns that are learnt [rows, columns].
+            schema: The whole table's columns.
+            class_name: The rows' class.
+
+        Returns:
+            Rows with all columns in order, and which of them satisfy every rule [rows].
+        """
+        if not len(self.rules):
+            return minted, np.ones(minted.height, dtype=bool)
+        absent = [
+            pl.zeros(minted.height, dtype=pl.Int8, eager=True).cast(column.polars_dtype).alias(column.name)
+            for column in schema.columns
+            if column.name in self.derived
+        ]
+        whole = self.rules.derive(minted.with_columns(absent).select(schema.names))
+        repaired = self.rules.repair(whole, label=pl.repeat(class_name, whole.height, eager=True))
+        return repaired.frame, repaired.after
+
+    def to_json(self) -> dict[str, Any]:
+        """Describe the rules in JSON."""
+        return {"rules": self.rules.to_json(), "derived": list(self.derived)}
+
+    @classmethod
+    def from_json(cls, obj: Any, schema: Schema) -> Self:  # noqa: ANN401 - whatever the file holds
+        """Rebuild what `to_json` described.
+
+        Raises:
+            ModelError: It is no such description, or does not fit the columns.
+            RuleError: The rules are damaged.
+        """
+        rules, derived = Rules.from_json(obj["rules"]), obj["derived"]
+        spoken = {name for rule in rules for name in rule.columns}
+        known = set(schema.names)
+        if not spoken <= known or not isinstance(derived, list) or not set(derived) <= known & set(rules.derived):
+            message = "its rules do not fit its columns"
+            raise ModelError(message)
+        return cls(rules, tuple(derived))
+
+
+def named_rules(name: str) -> Rules:
+    """Read a rules file, or give the rules of a known extractor.
+
+    Args:
+        name: A path that ends in ``.toml``, or a profile's name.
+
+    Returns:
+        The rules.
+
+    Raises:
+        RuleError: There is no such file or profile.
+    """
+    path = Path(name)
+    return Rules.read(path) if path.suffix.lower() == ".toml" or path.is_file() else Rules.profile(name)
+
+
+def find_rules(table: pl.DataFrame, labels: pl.Series, *, progress: Progress) -> Rules:
+    """Join the rules of the extractor that the header tells and the rules that the rows show.
+
+    Args:
+        table: Training rows [rows, columns].
+        labels: Their classes, as text [rows].
+        progress: Told of the search.
+
+    Returns:
+        The rules; those of the extractor that more than `MOST_BROKEN` of the rows break are left out.
+    """
+    label = free_name(table.columns)
+    shown = Rules.discover(table.with_columns(labels.alias(label)), label=label, progress=progress)
+    profile = Rules.recognise(table.columns)
+    if profile is None:
+        return shown
+    fitting = profile.fitting(table)
+    broken = {each.rule.name for each in fitting.check(table).broken if each.broken > MOST_BROKEN * each.rows}
+    kept = Rules(tuple(rule for rule in fitting if rule.name not in broken), columns=fitting.columns)
+    try:
+        return kept.joined(shown)
+    except RuleError:  # a rule of the data at hand that contradicts one of the extractor holds by its exceptions only
+        return kept
+
+
+def derivable(rules: Rules, table: pl.DataFrame) -> tuple[str, ...]:
+    """Name the columns that need not be learnt: they follow from others, and all of them are finite throughout.
+
+    Constants stay: they cost a generator nothing.
+
+    Args:
+        rules: The rules.
+        table: Training rows.
+
+    Returns:
+        Names in the table's order; a column that is missing or infinite anywhere, or follows from one that is, is
+        learnt like any other, so that such states are minted at their rate.
+    """
+    finite = {series.name for series in table.iter_columns() if series.dtype.is_numeric() and _is_finite(series)}
+    follow: set[str] = set()
+    for name, expression in rules.definitions.items():
+        inputs = set(columns_of(expression))
+        if inputs and {name, *inputs} <= finite:
+            follow.add(name)
+    return tuple(name for name in table.columns if name in follow)
+
+
+def _is_finite(series: pl.Series) -> bool:
+    return not series.has_nulls() and (not series.dtype.is_float() or bool(series.is_finite().all()))
