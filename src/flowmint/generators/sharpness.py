@@ -10,7 +10,7 @@ its sharpness h:
 
 Both cost recall where a class truly looks like its neighbour, as a man in the middle does. So h follows how well the
 class can be told from the others by its own training rows: with s the mean probability that a random forest gives the
-class's rows, each judged by the trees that did not see it, and n the rows, ``h = (2s - 0.2) · min(1, 50 / n)``, from
+class's rows, each judged by the trees that did not see it, and n the rows, ``h = (2s - 0.2) · min(1, 25 / n)``, from
 0 to 1. The largest class and classes of more than 500 rows need none.
 """
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Matrix = npt.NDArray[np.floating[Any]]
     Codes = npt.NDArray[np.int64]
 
-FEW_ROWS = 50
+FEW_ROWS = 25
 """Up to so many rows a class is sharpened fully."""
 
 MANY_ROWS = 500
