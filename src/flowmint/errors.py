@@ -37,6 +37,10 @@ class ModelError(FlowmintError):
     """A model folder is damaged, foreign or of another version."""
 
 
+class ScoreError(FlowmintError):
+    """A score cannot be computed from the rows that there are."""
+
+
 class NotFittedError(FlowmintError):
     """A generator was asked for rows before it was fitted."""
 

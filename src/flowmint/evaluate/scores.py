@@ -331,10 +331,8 @@ def _texts(value: object) -> tuple[str, ...]:
 
 def _column_value(part: object) -> ColumnValue:
     match part:
-        case [list() as columns, value, reference] if columns and _number(value) is not None:
-            number = _number(value)
-            if number is not None:
-                return ColumnValue(_texts(columns), number, _number(reference))
+        case [list() as columns, int() | float() as value, reference] if columns and not isinstance(value, bool):
+            return ColumnValue(_texts(columns), float(value), _number(reference))
     raise _damaged("column of a score", part)
 
 
