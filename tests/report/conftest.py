@@ -74,7 +74,7 @@ def make_summary(task: str, generator: str, rows: int | None, *, shortcuts: str 
         seeds=(0, 1),
         failed=0,
         metrics=f1s,
-        detectors={name: f1s for name in DETECTORS},
+        detectors=dict.fromkeys(DETECTORS, f1s),
         gain=gain,
         ours_ahead=None if generator == "latent_diffusion" else estimate(0.35 - LIFT.get(generator, 0.6)),
         gap_closed=None if generator == "none" else (f1 - base) / (0.93 - base),
@@ -87,11 +87,15 @@ def make_summary(task: str, generator: str, rows: int | None, *, shortcuts: str 
     )
 
 
-def make_comparison(*, task: str = "man in the middle", attack: str = "ARP_Spoofing", rows: tuple[int, ...] = (10, 25, 100)) -> Comparison:
+def make_comparison(
+    *, task: str = "man in the middle", attack: str = "ARP_Spoofing", rows: tuple[int, ...] = (10, 25, 100)
+) -> Comparison:
     table = make_rows(80, seed=3).with_columns(pl.Series("Label", ["Benign"] * 40 + [attack] * 40))
     audit = audit_leakage(table, label="Label", benign="Benign")
     cells = [
-        Cell(task=task, rows=rows[0], seed=0, generator="vae", shortcuts="kept", error=f"ValueError: no rows of {attack}"),
+        Cell(
+            task=task, rows=rows[0], seed=0, generator="vae", shortcuts="kept", error=f"ValueError: no rows of {attack}"
+        ),
         Cell(
             task=task,
             rows=rows[0],
@@ -137,9 +141,21 @@ def make_comparison(*, task: str = "man in the middle", attack: str = "ARP_Spoof
         summaries=tuple(summaries),
         scores=(
             ScoreAbout(
-                name="column_error", title="Column error", family="distribution", better="lower", description="Mean distance of columns.", **about
+                name="column_error",
+                title="Column error",
+                family="distribution",
+                better="lower",
+                description="Mean distance of columns.",
+                **about,
             ),
-            ScoreAbout(name="mia_auc", title="Membership inference", family="privacy", better="lower", description="Whether members are known.", **about),
+            ScoreAbout(
+                name="mia_auc",
+                title="Membership inference",
+                family="privacy",
+                better="lower",
+                description="Whether members are known.",
+                **about,
+            ),
         ),
         versions={"flowmint": "0.1.0", "Python": "3.11.2"},
         machine="2 cores",
@@ -169,7 +185,9 @@ def make_evaluation(*, attack: str = "ARP_Spoofing") -> Evaluation:
         make_score(per_column=parts),
         make_score("wasserstein", highest=math.inf, value=0.4),
         make_score("coverage", family="diversity", better="higher", value=0.7, reference=0.95),
-        make_score("mia_auc", family="privacy", value=None, reference=None, reason="only 8 training rows; 20 are needed"),
+        make_score(
+            "mia_auc", family="privacy", value=None, reference=None, reason="only 8 training rows; 20 are needed"
+        ),
     )
     return Evaluation(
         scores=scores,

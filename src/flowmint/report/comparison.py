@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from flowmint.evaluate.compare.plan import ALL_REAL, NONE, REFERENCES
 from flowmint.evaluate.scores import FAMILIES
 from flowmint.report import document as doc
 from flowmint.report.document import (
@@ -32,11 +33,9 @@ if TYPE_CHECKING:
     from flowmint.report.document import Block, Cell, Figure, Table, Tone
     from flowmint.report.picture import Picture
 
-NONE, ALL = "none", "all_real_rows"
-"""What every generator stands between: no minted rows, and all the real rows there are."""
-
 SIGNS = {"helps": "▲ helps", "makes no difference": "■ makes no difference", "hurts": "▼ hurts"}
 TONES: dict[str, Tone] = {"helps": "good", "makes no difference": "even", "hurts": "bad", "not available": "unknown"}
+MEASURES = {"f1": "F1", "gain": "F1 gained over no minted rows"}
 METRIC_NAMES = {"f1": "F1", "recall": "recall", "false_positive_rate": "false-positive rate", "pr_auc": "PR-AUC"}
 
 
@@ -69,19 +68,19 @@ class View:
     @property
     def generators(self) -> list[str]:
         """What stood in the comparison, in its order: ``none`` first, real rows apart."""
-        names = dict.fromkeys(name for name, _ in self.found if name != ALL)
+        names = dict.fromkeys(name for name, _ in self.found if name != ALL_REAL)
         ordered = [name for name in (NONE, *self.comparison.plan.generators) if name in names]
         return list(dict.fromkeys([*ordered, *names]))
 
     @property
     def counts(self) -> list[int]:
         """Numbers of real attack rows, in rising order."""
-        return sorted({rows for name, rows in self.found if rows is not None and name != ALL})
+        return sorted({rows for name, rows in self.found if rows is not None and name != ALL_REAL})
 
     @property
     def all_real(self) -> Summary | None:
         """The summary with all real rows."""
-        own = [summary for (name, _), summary in self.found.items() if name == ALL and "f1" in summary.metrics]
+        own = [summary for (name, _), summary in self.found.items() if name == ALL_REAL and "f1" in summary.metrics]
         return own[0] if own else None
 
     def head(self, generator: str) -> Summary | None:
@@ -125,6 +124,7 @@ def comparison_document(comparison: Comparison, *, pictures: Sequence[Picture] =
         The report's dict.
     """
     views = [View(comparison, task, kept) for task in comparison.tasks for kept in comparison.plan.shortcuts]
+    views = [view for view in views if view.found] or views[:1]
     return Document(
         format_version=doc.FORMAT_VERSION,
         title=comparison.title or "Do minted rows help?",
@@ -156,8 +156,8 @@ def _key_facts(comparison: Comparison) -> list[list[str]]:
         ["tasks", listed([task.name for task in comparison.tasks])],
         ["real attack rows", ", ".join(f"{rows:,}" for rows in plan.rows)],
         ["seeds", f"{len(plan.seeds)}"],
-        ["generators", f"{len(plan.generators)}"],
-        ["detectors", f"{len(plan.detectors)}"],
+        ["generators", listed([name for name in plan.generators if name not in REFERENCES])],
+        ["detectors", listed(list(plan.detectors))],
     ]
 
 
@@ -206,8 +206,10 @@ def _detail(view: View, head: Summary) -> str:
 
 def _signed(estimate: Estimate) -> str:
     sign = "+" if estimate.mean >= 0 else ""
-    ends = "" if estimate.low is None or estimate.high is None else (
-        f", 95 % interval {show_fixed(estimate.low)} to {show_fixed(estimate.high)}"
+    ends = (
+        ""
+        if estimate.low is None or estimate.high is None
+        else (f", 95 % interval {show_fixed(estimate.low)} to {show_fixed(estimate.high)}")
     )
     return f"{sign}{show_fixed(estimate.mean)}{ends}"
 
@@ -251,9 +253,7 @@ def _f1_table(view: View) -> Table:
     rows: list[list[Cell]] = []
     for name in view.generators:
         head = view.head(name)
-        cells: list[Cell] = [name]
-        for count in view.counts:
-            cells.append(_f1_cell(view.found.get((name, count))))
+        cells: list[Cell] = [name, *(_f1_cell(view.found.get((name, count))) for count in view.counts)]
         cells += [_f1_cell(head), _estimate(head.gain) if head and name != NONE else None]
         cells += [share(head.gap_closed) if head and head.gap_closed is not None else None]
         cells += [SIGNS.get(head.verdict, "not available") if head and name != NONE else None]
@@ -290,24 +290,29 @@ def _f1_figure(views: Sequence[View]) -> Figure | None:
     legend: dict[str, int] = {}
     for view in views:
         styles = style_of(view)
-        series = [_series(view, name, style) for name, style in styles.items()]
-        series = [one for one in series if one["points"]]
-        if not series:
-            continue
-        legend |= {one["name"]: one["style"] for one in series}
-        panels.append(_lines(view, series))
-        rows += [[view.title, s["name"], p["x"], _bracket(p)] for s in series for p in s["points"]]
+        for measure in MEASURES:
+            series = [_series(view, name, style, measure) for name, style in styles.items()]
+            series = [one for one in series if one["points"]]
+            if series:
+                legend |= {one["name"]: one["style"] for one in series}
+                panels.append(_lines(view, series, measure))
+                rows += _line_rows(view, series, measure)
     if not panels:
         return None
     return doc.figure(
         "f1-by-rows",
         "F1 by number of real attack rows",
         description="; ".join(_told_lines(panel) for panel in panels),
-        note="Whiskers: 95 % intervals over seeds. Markers of one number of rows are moved apart to be seen.",
+        note="Whiskers: 95 % intervals over seeds; gains are paired over seeds, so that what seeds share cancels out. "
+        "Markers of one number of rows are moved apart to be seen.",
         legend=list(legend.items()),
         panels=panels,
-        data=doc.table("F1 behind the chart", ["task", "generator", "real rows", "F1"], rows),
+        data=doc.table("F1 behind the chart", ["task", "measure", "generator", "real rows", "mean"], rows),
     )
+
+
+def _line_rows(view: View, series: list[Series], measure: str) -> list[list[Cell]]:
+    return [[view.title, MEASURES[measure], s["name"], p["x"], _bracket(p)] for s in series for p in s["points"]]
 
 
 def _bracket(point: Point) -> Interval:
@@ -315,28 +320,36 @@ def _bracket(point: Point) -> Interval:
 
 
 def _told_lines(panel: LinesPanel) -> str:
-    ends = [f"{one['name']} from {show_fixed(one['points'][0]['y'])} to {show_fixed(one['points'][-1]['y'])}" for one in panel["series"]]
+    ends = [
+        f"{one['name']} from {show_fixed(one['points'][0]['y'])} to {show_fixed(one['points'][-1]['y'])}"
+        for one in panel["series"]
+    ]
     return f"{panel['title']}: {', '.join(ends)}"
 
 
-def _series(view: View, name: str, style: int) -> Series:
+def _series(view: View, name: str, style: int, measure: str) -> Series:
     points = []
     for count in view.counts:
         summary = view.found.get((name, count))
-        if summary is not None and "f1" in summary.metrics:
-            estimate = summary.metrics["f1"]
-            points.append(Point(x=count, y=float(estimate.mean), low=doc.number(estimate.low), high=doc.number(estimate.high)))
+        estimate = None if summary is None else summary.gain if measure == "gain" else summary.metrics.get("f1")
+        if estimate is not None:
+            points.append(
+                Point(x=count, y=float(estimate.mean), low=doc.number(estimate.low), high=doc.number(estimate.high))
+            )
     return Series(name=name, style=style, points=points)
 
 
-def _lines(view: View, series: list[Series]) -> LinesPanel:
+def _lines(view: View, series: list[Series], measure: str) -> LinesPanel:
     real = view.all_real
     references = [] if real is None else [Reference(name="all real rows", value=real.metrics["f1"].mean)]
+    if measure == "gain":
+        references = [Reference(name="no gain", value=0.0)]
     return LinesPanel(
         panel="lines",
         title=view.title,
+        note=f"{MEASURES[measure]}, mean over detectors",
         x_title="real attack rows",
-        y_title="F1",
+        y_title=MEASURES[measure],
         series=series,
         references=references,
     )
@@ -356,13 +369,15 @@ def _detector_section(views: Sequence[View]) -> Section:
             [name, *(_estimate(head.detectors.get(d, {}).get("f1")) for d in detectors)] for name, head in heads.items()
         ]
         blocks += [
-            doc.table(f"{view.title}: four measures, mean over detectors", ["generator", *METRIC_NAMES.values()], measures),
+            doc.table(
+                f"{view.title}: four measures, mean over detectors", ["generator", *METRIC_NAMES.values()], measures
+            ),
             doc.table(f"{view.title}: F1 of each detector", ["generator", *detectors], each),
         ]
     return Section(
         name="detectors",
         title="Detectors",
-        lead=f"The same with other measures and for each detector; mean over {views[0].span if views else 'real rows'}.",
+        lead=f"Other measures, and each detector; mean over {views[0].span if views else 'real rows'}.",
         blocks=blocks,
     )
 
@@ -370,7 +385,9 @@ def _detector_section(views: Sequence[View]) -> Section:
 def _family_sections(comparison: Comparison, views: Sequence[View]) -> list[Section]:
     """Make a section for every family of scores that was asked for."""
     known = [about.family for about in comparison.scores]
-    families = [family for family in dict.fromkeys((*FAMILIES, *known)) if family in {*known, *comparison.plan.families}]
+    families = [
+        family for family in dict.fromkeys((*FAMILIES, *known)) if family in {*known, *comparison.plan.families}
+    ]
     sections = []
     for family in families:
         abouts = [about for about in comparison.scores if about.family == family]
@@ -380,7 +397,9 @@ def _family_sections(comparison: Comparison, views: Sequence[View]) -> list[Sect
             blocks += [figure] if figure else []
         if not blocks:
             blocks.append(doc.paragraph("Not available: no cell has a score of this family."))
-        sections.append(Section(name=family, title=family.capitalize(), lead=FAMILY_LEADS.get(family, ""), blocks=blocks))
+        sections.append(
+            Section(name=family, title=family.capitalize(), lead=FAMILY_LEADS.get(family, ""), blocks=blocks)
+        )
     return sections
 
 
@@ -406,7 +425,7 @@ def _family_figure(view: View, abouts: Sequence[ScoreAbout], *, name: str) -> Fi
     return doc.figure(
         name,
         view.title,
-        description=f"Scores of minted rows by generator, mean over {view.span}, with the same score of real rows. {told}",
+        description=f"Scores of minted rows by generator, mean over {view.span}, and of real rows. {told}",
         note="Dashed: the same score of real rows in the place of minted ones. "
         + " ".join(f"{about.title}: {about.description.rstrip('.')} ({about.source})." for about in abouts),
         legend=[],
@@ -464,7 +483,9 @@ def _score_rows(view: View, about: ScoreAbout) -> list[list[Cell]]:
         if estimate is None and not reason:
             continue
         value: Cell = _estimate(estimate) if estimate else Missing(missing=reason)
-        rows.append([about.title, name, value, _estimate(head.references.get(about.name)), BETTER.get(about.better, "")])
+        rows.append(
+            [about.title, name, value, _estimate(head.references.get(about.name)), BETTER.get(about.better, "")]
+        )
     return rows
 
 
@@ -476,7 +497,9 @@ def _cost_section(views: Sequence[View]) -> Section:
             blocks.append(_cost_figure(view, heads, name=f"cost-{index + 1}"))
     if not blocks:
         blocks.append(doc.paragraph("Not available: no cell recorded what it cost."))
-    return Section(name="time", title="Time and memory", lead="Median over seeds on the machine named below.", blocks=blocks)
+    return Section(
+        name="time", title="Time and memory", lead="Median over seeds on the machine named below.", blocks=blocks
+    )
 
 
 def _cost_figure(view: View, heads: Sequence[tuple[str, Summary]], *, name: str) -> Figure:
@@ -490,7 +513,10 @@ def _cost_figure(view: View, heads: Sequence[tuple[str, Summary]], *, name: str)
             panel="dots",
             title=title,
             note="lower is better; logarithmic axis",
-            rows=[DotRow(name=n, style=styles[n], value=doc.number(v), low=None, high=None, missing="") for n, v in values.items()],
+            rows=[
+                DotRow(name=n, style=styles[n], value=doc.number(v), low=None, high=None, missing="")
+                for n, v in values.items()
+            ],
             reference=None,
             bounds=[0.0, None],
             log=True,
@@ -523,7 +549,9 @@ def _failure_section(comparison: Comparison) -> Section:
         if failed
         else doc.paragraph(f"None of {len(comparison.cells):,} cells failed.")
     )
-    return Section(name="failures", title="Failures", lead="Cells without a result; the others went on.", blocks=[block])
+    return Section(
+        name="failures", title="Failures", lead="Cells without a result; the others went on.", blocks=[block]
+    )
 
 
 def _settings_section(comparison: Comparison) -> Section:

@@ -36,18 +36,19 @@ class Missing(TypedDict):
     missing: str
 
 
-Cell: TypeAlias = str | float | int | None | Interval | Missing
+Cell: TypeAlias = str | float | int | Interval | Missing | None
 """What stands in a table: text, a number, nothing, an interval, or the reason why it is missing."""
 
 
 class Table(TypedDict):
-    """Rows under named columns; the first column names the row."""
+    """Rows under named columns; the first column names the row. A folded one is shown on request."""
 
     block: Literal["table"]
     title: str
     columns: list[str]
     rows: list[list[Cell]]
     note: str
+    folded: bool
 
 
 class Paragraph(TypedDict):
@@ -101,6 +102,7 @@ class LinesPanel(TypedDict):
 
     panel: Literal["lines"]
     title: str
+    note: str
     x_title: str
     y_title: str
     series: list[Series]
@@ -252,7 +254,9 @@ def interval(mean: float, low: float | None = None, high: float | None = None) -
     return None if middle is None else Interval(mean=middle, low=number(low), high=number(high))
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, note: str = "") -> Table:
+def table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, note: str = "", folded: bool = False
+) -> Table:
     """Make a table.
 
     Args:
@@ -260,11 +264,14 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]], *,
         columns: Names of its columns.
         rows: Cells of each row, as many as columns.
         note: A sentence below it.
+        folded: Whether a page shows it on request alone.
 
     Returns:
         The block.
     """
-    return Table(block="table", title=title, columns=list(columns), rows=[list(row) for row in rows], note=note)
+    return Table(
+        block="table", title=title, columns=list(columns), rows=[list(row) for row in rows], note=note, folded=folded
+    )
 
 
 def paragraph(text: str) -> Paragraph:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from flowmint.evaluate.leakage import Leakage
     from flowmint.evaluate.scores import ClassScores, Evaluation, Family, Score
-    from flowmint.report.document import Block, Cell, Figure, Table
+    from flowmint.report.document import Block, Cell, Figure, Table, Tone
     from flowmint.report.picture import Picture
 
 CLOSE = 0.05
@@ -34,6 +34,7 @@ def evaluation_document(
     leakage: Leakage | None = None,
     command: str = "",
     versions: Mapping[str, str],
+    machine: str = "",
 ) -> Document:
     """Summarise an evaluation.
 
@@ -43,6 +44,7 @@ def evaluation_document(
         leakage: The audit of the real rows.
         command: The command that made it.
         versions: Version of each package that matters, by name.
+        machine: What it ran on.
 
     Returns:
         The report's dict.
@@ -65,7 +67,7 @@ def evaluation_document(
                 blocks=leakage_blocks(leakage, title="Real rows"),
             ),
             _failure_section(evaluation),
-            _settings_section(evaluation, command=command, versions=versions),
+            _settings_section(evaluation, command=command, versions=versions, machine=machine),
         ],
     )
 
@@ -102,9 +104,11 @@ def _verdict(evaluation: Evaluation) -> Verdict:
     part = close / len(gaps)
     sentence = f"Minted rows are about as good as real rows in {close} of {len(gaps)} scores."
     worst = sorted((pair for pair in gaps if pair[0] > CLOSE), key=lambda pair: -pair[0])[:3]
-    named = [f"{s.title} ({show_number(s.value or 0.0)}, real rows {show_number(s.reference or 0.0)})" for _, s in worst]
+    named = [
+        f"{s.title} ({show_number(s.value or 0.0)}, real rows {show_number(s.reference or 0.0)})" for _, s in worst
+    ]
     detail = f"They fall shortest in {listed(named)}." if named else "They fall short in none."
-    tone = "good" if part >= MOSTLY else "bad" if part < HARDLY else "even"
+    tone: Tone = "good" if part >= MOSTLY else "bad" if part < HARDLY else "even"
     detail += f" “About as good”: short by at most {CLOSE:.0%} of a score’s range."
     return Verdict(tone=tone, sentence=sentence, details=[detail])
 
@@ -128,14 +132,22 @@ def _family_section(family: Family, scores: Sequence[Score]) -> Section:
 
 def _strips(family: Family, scores: Sequence[Score]) -> Figure:
     rows: list[list[Cell]] = [
-        [s.title, s.value if s.value is not None else Missing(missing=s.reason or ""), s.reference, _range(s), BETTER[s.better]]
+        [
+            s.title,
+            s.value if s.value is not None else Missing(missing=s.reason or ""),
+            s.reference,
+            _range(s),
+            BETTER[s.better],
+        ]
         for s in scores
     ]
-    told = "; ".join(f"{row[0]} {show_number(s.value)}" for row, s in zip(rows, scores, strict=True) if s.value is not None)
+    told = "; ".join(
+        f"{row[0]} {show_number(s.value)}" for row, s in zip(rows, scores, strict=True) if s.value is not None
+    )
     return doc.figure(
         f"scores-{family}",
         f"{family.capitalize()} scores",
-        description=f"Scores of minted rows between their bounds, beside those of real rows: {told or 'none available'}.",
+        description=f"Scores of minted rows beside those of real rows: {told or 'none available'}.",
         note="Each line runs from the lowest to the highest possible value, or to a round one where there is no bound.",
         legend=[("real rows", 0), ("minted rows", 1)],
         panels=[_strip(score) for score in scores],
@@ -214,11 +226,12 @@ def _failure_section(evaluation: Evaluation) -> Section:
     return Section(name="failures", title="Failures and notes", lead=lead, blocks=blocks)
 
 
-def _settings_section(evaluation: Evaluation, *, command: str, versions: Mapping[str, str]) -> Section:
+def _settings_section(evaluation: Evaluation, *, command: str, versions: Mapping[str, str], machine: str) -> Section:
     named = {
         "label": "none" if evaluation.label is None else evaluation.label,
         "seed": evaluation.seed,
         "columns": ", ".join(evaluation.columns),
+        "machine": machine or "not recorded",
     }
     blocks: list[Block] = [doc.facts("Settings", named), doc.facts("Versions", versions)]
     if command:

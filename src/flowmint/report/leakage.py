@@ -40,7 +40,7 @@ def leakage_blocks(audit: Leakage | None, *, title: str) -> list[Block]:
     ]
     against = f"from {audit.against}" if audit.against is not None else "from all other rows"
     if tells:
-        note = f"The strongest {len(tells)} of {len(audit.tells):,}. A shortcut separates {share(audit.separates)} or more."
+        note = f"The strongest {len(tells)} of {len(audit.tells):,}. From {share(audit.separates)} on it is a shortcut."
         columns = ["column", "class", "balanced accuracy of one cut", "AUC", "remark"]
         blocks.append(doc.table(f"{title}: columns that alone tell a class {against}", columns, tells, note=note))
     blocks.append(

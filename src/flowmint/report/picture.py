@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import polars as pl
+from scipy.special import ndtri
 from scipy.stats import rankdata
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
-from sklearn.preprocessing import QuantileTransformer
 from threadpoolctl import threadpool_limits
 
 from flowmint.errors import TableError
 from flowmint.evaluate.utility import to_matrices
 from flowmint.flows.schema import compare_columns, kind_of
-from flowmint.report.plots import LEARNT_STYLE, MINTED_STYLE, REAL_STYLE
 from flowmint.report.document import Group, HistogramPanel, MatrixPanel
+from flowmint.report.plots import LEARNT_STYLE, MINTED_STYLE, REAL_STYLE
 from flowmint.report.words import share, show_number, show_tick
 
 if TYPE_CHECKING:
@@ -123,6 +123,11 @@ def column_gaps(picture: Picture) -> list[Gap]:
     real, minted = picture.seen
     gaps = [Gap(name, _distance(real[name], minted[name])) for name in real.columns]
     return sorted(gaps, key=lambda gap: -gap.distance)
+
+
+def is_constant(picture: Picture, name: str) -> bool:
+    """Tell whether a column has one value alone, the same in real and in minted rows."""
+    return bool(pl.concat([_plain(rows[name]) for rows in picture.seen]).n_unique() == 1)
 
 
 def _distance(real: pl.Series, minted: pl.Series) -> float:
@@ -345,9 +350,14 @@ def _drawn(picture: Picture) -> dict[str, pl.DataFrame]:
 def _normal_scores(tables: Sequence[pl.DataFrame]) -> list[Numbers]:
     """Turn tables into normal scores of the first one's columns."""
     pairs = [to_matrices(tables[0], rows) for rows in tables]
-    real = pairs[0][0]
-    bend = QuantileTransformer(n_quantiles=min(1000, len(real)), output_distribution="normal", subsample=None).fit(real)
-    return [np.clip(bend.transform(matrix), -3, 3) for _, matrix in pairs]
+    real = np.sort(pairs[0][0], axis=0)
+    return [np.stack([_normal(matrix[:, i], real[:, i]) for i in range(real.shape[1])], axis=1) for _, matrix in pairs]
+
+
+def _normal(values: Numbers, known: Numbers) -> Numbers:
+    """Give each value the normal score of its middle rank among sorted known ones (van der Waerden)."""
+    middle = (np.searchsorted(known, values, side="left") + np.searchsorted(known, values, side="right")) / 2
+    return np.asarray(ndtri((middle + 0.5) / (len(known) + 1)), dtype=np.float64)
 
 
 def _groups(planes: Sequence[Numbers], names: list[str]) -> list[Group]:
@@ -375,6 +385,4 @@ def mixing(groups: Sequence[Group]) -> list[tuple[str, float, float]]:
     own = np.arange(len(points)) >= len(first)
     crossed = nearest_is_second != own
     expected = (len(second) / (len(points) - 1), len(first) / (len(points) - 1))
-    return [
-        (group["name"], float(crossed[own == bool(i)].mean()), expected[i]) for i, group in enumerate(groups[:2])
-    ]
+    return [(group["name"], float(crossed[own == bool(i)].mean()), expected[i]) for i, group in enumerate(groups[:2])]

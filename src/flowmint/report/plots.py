@@ -28,7 +28,7 @@ from flowmint.report.svg import (
     tag,
     text,
 )
-from flowmint.report.words import MINUS, show_number, show_tick
+from flowmint.report.words import show_number, show_tick
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
         Panel,
         Point,
         PointsPanel,
-        Reference,
         StripPanel,
     )
 
@@ -99,7 +98,7 @@ def logarithmic(low: float, high: float, start: float, end: float) -> Scale:
 
 def draw_lines(panel: LinesPanel) -> str:
     """Draw lines with intervals over a logarithmic axis of counts."""
-    left, right, top, bottom = 46.0, WIDTH - 12, 14.0, 246.0
+    left, right, top, bottom = 38.0, WIDTH - 6, 14.0, 226.0
     counts = sorted({point["x"] for series in panel["series"] for point in series["points"]})
     edges = (counts[0] / 1.25, counts[-1] * 1.25)
     x_of = logarithmic(*edges, left, right)
@@ -111,14 +110,16 @@ def draw_lines(panel: LinesPanel) -> str:
     parts += [line(x_of(count), bottom, x_of(count), bottom + 4, kind="axis") for count in counts]
     parts += [line(left, bottom, right, bottom, kind="axis")]
     parts += [text((left + right) / 2, bottom + 35, panel["x_title"], anchor="middle", kind="axis-title")]
-    parts += [text(2, 9, panel["y_title"], kind="axis-title")] if panel["y_title"] else []
     for reference in panel["references"]:
         y = y_of(reference["value"])
-        parts += [line(left, y, right, y, kind="reference"), text(right, y - 5, reference["name"], anchor="end", kind="tick")]
+        parts += [
+            line(left, y, right, y, kind="reference"),
+            text(right, y - 5, reference["name"], anchor="end", kind="tick"),
+        ]
     middle = (len(panel["series"]) - 1) / 2
     for index, series in enumerate(panel["series"]):
         parts += _line(series["points"], series["style"], series["name"], x_of, y_of, shift=(index - middle) * 3.0)
-    return picture(WIDTH, 288, parts, label=f"{panel['title']}: {panel['y_title']} by {panel['x_title']}")
+    return picture(WIDTH, 266, parts, label=f"{panel['title']}: {panel['y_title']} by {panel['x_title']}")
 
 
 def _value_range(panel: LinesPanel) -> tuple[float, float, list[float]]:
@@ -127,7 +128,7 @@ def _value_range(panel: LinesPanel) -> tuple[float, float, list[float]]:
     for series in panel["series"]:
         for point in series["points"]:
             values += [value for value in (point["y"], point["low"], point["high"]) if value is not None]
-    low, high = max(min(values), -0.05), min(max(values), 1.05)
+    low, high = max(min(values), -1.0), min(max(values), 1.0)
     pad = max((high - low) * 0.06, 0.02)
     low, high = low - pad, high + pad
     return low, high, nice_ticks(low, high)
@@ -196,7 +197,10 @@ def _dot(entry: DotRow, x_of: Scale, *, y: float, left: float) -> list[str]:
     parts = [name, line(left, y, WIDTH - 62, y, kind="rail")]
     if entry["low"] is not None and entry["high"] is not None:
         parts.append(line(x_of(entry["low"]), y, x_of(entry["high"]), y, kind=f"whisker {colour}"))
-    parts += [marker(x, y, entry["style"], size=4.8), text(WIDTH, y + 4, show_number(entry["value"]), anchor="end", kind="value")]
+    parts += [
+        marker(x, y, entry["style"], size=4.8),
+        text(WIDTH, y + 4, show_number(entry["value"]), anchor="end", kind="value"),
+    ]
     return parts
 
 
@@ -239,8 +243,6 @@ def _strip_label(panel: StripPanel) -> str:
     return f"{panel['title']}: minted rows {show_number(panel['value'])}{real}"
 
 
-
-
 def draw_histogram(panel: HistogramPanel) -> str:
     """Draw shares of real rows as filled steps, those of minted rows as hatched bars with an outline."""
     left, right, top, bottom = 6.0, 274.0, 8.0, 112.0
@@ -253,17 +255,40 @@ def draw_histogram(panel: HistogramPanel) -> str:
     for kind, shares in (("real-bar", panel["real"]), (f"minted-bar{boxed}", panel["minted"])):
         for (start, end), part in zip(pairwise(edges), shares, strict=True):
             if part > 0:
-                parts.append(rectangle(x_of(start) + gap, y_of(part), x_of(end) - x_of(start) - 2 * gap, bottom - y_of(part), kind=kind))
-    parts += _steps(panel["minted"], [x_of(edge) for edge in edges], [y_of(part) for part in panel["minted"]], bottom, apart=bool(gap))
+                parts.append(
+                    rectangle(
+                        x_of(start) + gap, y_of(part), x_of(end) - x_of(start) - 2 * gap, bottom - y_of(part), kind=kind
+                    )
+                )
+    parts += _steps(
+        panel["minted"],
+        [x_of(edge) for edge in edges],
+        [y_of(part) for part in panel["minted"]],
+        bottom,
+        apart=bool(gap),
+    )
     parts += [line(left, bottom, right, bottom, kind="axis")]
-    parts += [line(x_of(cast("float", place)), bottom, x_of(cast("float", place)), bottom + 4, kind="axis") for place, _ in panel["ticks"]]
+    parts += [
+        line(x_of(cast("float", place)), bottom, x_of(cast("float", place)), bottom + 4, kind="axis")
+        for place, _ in panel["ticks"]
+    ]
     for place, label in panel["ticks"]:
         x = x_of(cast("float", place))
-        parts.append(text(x, bottom + 17, str(label), anchor="start" if x < left + 14 else "end" if x > right - 14 else "middle", kind="tick"))
+        parts.append(
+            text(
+                x,
+                bottom + 17,
+                str(label),
+                anchor="start" if x < left + 14 else "end" if x > right - 14 else "middle",
+                kind="tick",
+            )
+        )
     return picture(280, 134, parts, label=f"{panel['title']}: shares of real and minted rows. {panel['note']}")
 
 
-def _steps(shares: Sequence[float], xs: Sequence[float], ys: Sequence[float], bottom: float, *, apart: bool) -> list[str]:
+def _steps(
+    shares: Sequence[float], xs: Sequence[float], ys: Sequence[float], bottom: float, *, apart: bool
+) -> list[str]:
     """Outline minted bars: one staircase, or a box for each bar that stands apart."""
     if apart:
         return []

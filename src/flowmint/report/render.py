@@ -49,9 +49,21 @@ def render_html(document: Document) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals |= {"draw": _drawn, "legend_mark": _legend_mark, "signs": TONE_SIGNS, "better": BETTER, "dash": DASH}
+    environment.globals |= {
+        "draw": _drawn,
+        "legend_mark": _legend_mark,
+        "signs": TONE_SIGNS,
+        "better": BETTER,
+        "dash": DASH,
+    }
     environment.globals |= {"style": Markup(environment.get_template("style.css").render())}  # noqa: S704 - ours
-    environment.filters |= {"cell_kind": cell_kind, "shown": show_cell, "ends": show_interval, "number": show_number}
+    environment.filters |= {
+        "aligned": right_aligned,
+        "cell_kind": cell_kind,
+        "shown": show_cell,
+        "ends": show_interval,
+        "number": show_number,
+    }
     return environment.get_template("page.html").render(document=document)
 
 
@@ -61,6 +73,11 @@ def _drawn(panel: Any) -> Markup:  # noqa: ANN401 - any kind of panel
 
 def _legend_mark(figure: Any, style: int) -> Markup:  # noqa: ANN401 - a figure
     return Markup(legend_mark(figure["panels"][0]["panel"], style))  # noqa: S704 - it holds no text
+
+
+def right_aligned(table: Table) -> list[bool]:
+    """Tell of each column whether it holds numbers, which stand to the right."""
+    return [index > 0 and not _is_text(table["rows"], index) for index in range(len(table["columns"]))]
 
 
 def cell_kind(cell: Cell) -> str:
@@ -85,7 +102,11 @@ def render_markdown(document: Document) -> str:
     """
     verdict = document["verdict"]
     lines = [f"# {plain(document['title'])}", "", plain(document["subtitle"]), ""]
-    lines += [f"**{TONE_SIGNS[verdict['tone']]} {plain(verdict['sentence'])}**", "", *(part for sentence in verdict["details"] for part in (plain(sentence), ""))]
+    lines += [
+        f"**{TONE_SIGNS[verdict['tone']]} {plain(verdict['sentence'])}**",
+        "",
+        *(part for sentence in verdict["details"] for part in (plain(sentence), "")),
+    ]
     lines += [f"- {plain(name)}: {plain(value)}" for name, value in document["key_facts"]]
     for section in document["sections"]:
         lines += ["", f"## {plain(section['title'])}", "", *([plain(section["lead"]), ""] if section["lead"] else [])]
@@ -116,14 +137,14 @@ def _markdown_figure(block: Figure) -> list[str]:
 
 def _markdown_table(block: Table) -> list[str]:
     lines = [f"**{plain(block['title'])}**", ""] if block["title"] else []
-    numbers = [not _is_text(block["rows"], index) for index in range(len(block["columns"]))]
-    lines += [_markdown_row(block["columns"]), _markdown_row(["---:" if right else "---" for right in numbers], raw=True)]
+    rule = ["---:" if right else "---" for right in right_aligned(block)]
+    lines += [_markdown_row(block["columns"]), _markdown_row(rule, raw=True)]
     lines += [_markdown_row([show_cell(cell) for cell in row]) for row in block["rows"]]
     return [*lines, *(["", plain(block["note"])] if block["note"] else [])]
 
 
 def _is_text(rows: Sequence[Sequence[Cell]], index: int) -> bool:
-    return any(isinstance(row[index], str) for row in rows)
+    return any(isinstance(cell := row[index], str) and not cell.endswith(" %") for row in rows)
 
 
 def _markdown_row(cells: Sequence[str], *, raw: bool = False) -> str:

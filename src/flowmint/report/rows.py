@@ -12,11 +12,12 @@ from flowmint.report.picture import (
     column_gaps,
     correlations,
     histogram,
+    is_constant,
     mixing,
     projections,
 )
 from flowmint.report.plots import LEARNT_STYLE, MINTED_STYLE, REAL_STYLE
-from flowmint.report.words import share, show_number
+from flowmint.report.words import listed, share, show_cell, show_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,9 +44,19 @@ def row_sections(pictures: Sequence[Picture]) -> list[Section]:
         Columns, correlations and projection, each over all pictures.
     """
     parts = (
-        ("columns", "Columns, real and minted", "Where single columns differ most, and where they agree best.", _columns),
+        (
+            "columns",
+            "Columns, real and minted",
+            "Where single columns differ most, and where they agree best.",
+            _columns,
+        ),
         ("correlations", "Correlations", "Whether columns move together as they do in real rows.", _correlations),
-        ("projection", "Rows in a plane", "Whether minted rows lie where real rows lie, and not only there.", _projection),
+        (
+            "projection",
+            "Rows in a plane",
+            "Whether minted rows lie where real rows lie, and not only there.",
+            _projection,
+        ),
     )
     sections = []
     for name, title, lead, make in parts:
@@ -60,8 +71,9 @@ def row_sections(pictures: Sequence[Picture]) -> list[Section]:
 
 def _columns(picture: Picture, name: str) -> list[Block]:
     gaps = column_gaps(picture)
-    worst = gaps[:WORST]
-    best = gaps[len(worst) :][-BEST:][::-1]
+    varied = [gap for gap in gaps if not is_constant(picture, gap.column)]
+    worst = varied[:WORST]
+    best = varied[len(worst) :][-BEST:][::-1]
     blocks: list[Block] = []
     for kind, chosen in (("worst", worst), ("best", best)):
         if chosen:
@@ -82,8 +94,8 @@ def _histograms(picture: Picture, name: str, kind: str, panels: list[HistogramPa
         name,
         f"{picture.title}: {'where they differ most' if kind == 'worst' else 'where they agree best'}",
         description=f"Histograms of real and minted rows for the {kind} columns: {listed}.",
-        note="Filled: real rows held out. Hatched, outlined: minted rows. Distance: Kolmogorov–Smirnov for numbers, total "
-        "variation for names, 0 where both are alike. Skewed columns are drawn on a bent axis (arcsinh); values beyond "
+        note="Filled: real rows held out. Hatched, outlined: minted rows. Distance: Kolmogorov–Smirnov for numbers, "
+        "total variation for names, 0 where both are alike. Skewed columns are drawn on a bent axis (arcsinh); values beyond "
         "its ends are in the outermost bars.",
         legend=REAL_AND_MINTED,
         panels=panels,
@@ -97,7 +109,7 @@ def _bin(panel: HistogramPanel, index: int) -> str:
 
 def _all_gaps(picture: Picture, gaps: Sequence[Gap]) -> Table:
     rows: list[list[Cell]] = [[gap.column, doc.number(gap.distance)] for gap in gaps]
-    return doc.table(f"{picture.title}: every column, the worst first", ["column", "distance"], rows)
+    return doc.table(f"{picture.title}: every column, the worst first", ["column", "distance"], rows, folded=True)
 
 
 def _correlations(picture: Picture, name: str) -> list[Block]:
@@ -108,7 +120,7 @@ def _correlations(picture: Picture, name: str) -> list[Block]:
     real, minted = (np.array(panel["values"], dtype=np.float64) for panel in panels[:2])
     rows, unknown = _worst_pairs(panels[0]["names"], real, minted)
     mean = float(np.nanmean(np.abs((real - minted)[np.triu_indices(len(real), 1)]))) if rows else float("nan")
-    told = f"Mean difference over all pairs: {show_number(mean)}." if rows else ""
+    told = f"Mean difference over all pairs: {show_number(mean)}; largest: {_largest(rows)}." if rows else ""
     constant = f" Constant among minted rows, hence blank: {', '.join(unknown)}." if unknown else ""
     return [
         doc.figure(
@@ -116,8 +128,8 @@ def _correlations(picture: Picture, name: str) -> list[Block]:
             picture.title,
             description=f"Rank correlations of {len(real)} columns among real rows, among minted rows, and their "
             f"difference. {told}{constant}",
-            note=f"Spearman’s rank correlation. Squares: positive; diamonds: negative; the larger, the stronger; blank: "
-            f"near zero. Columns in the table’s order. {told}{constant}",
+            note=f"Spearman’s rank correlation. Squares: positive; diamonds: negative; the larger, the stronger; "
+            f"blank: near zero. Columns in the table’s order. {told}{constant}",
             legend=(),
             panels=panels,
             data=doc.table(
@@ -128,6 +140,12 @@ def _correlations(picture: Picture, name: str) -> list[Block]:
             ),
         )
     ]
+
+
+def _largest(rows: Sequence[Sequence[Cell]]) -> str:
+    """Name the pairs that differ most."""
+    named = [f"{row[0]} ({show_cell(row[1])} real, {show_cell(row[2])} minted)" for row in rows[:3]]
+    return listed(named)
 
 
 def _worst_pairs(names: Sequence[str], real: np.ndarray, minted: np.ndarray) -> tuple[list[list[Cell]], list[str]]:
@@ -159,9 +177,17 @@ def _projection(picture: Picture, name: str) -> list[Block]:
             panels=panels,
             data=doc.table(
                 "Where the groups lie",
-                ["projection", "rows", "shown", "centre", "spread", "nearest neighbour is of the other kind", "expected"],
+                [
+                    "projection",
+                    "rows",
+                    "shown",
+                    "centre",
+                    "spread",
+                    "nearest neighbour is of the other kind",
+                    "expected",
+                ],
                 rows,
-                note="Expected: the share if real and minted rows were of one kind. The points themselves are in the JSON.",
+                note="Expected: the share if real and minted rows were of one kind. The points are in the JSON.",
             ),
         )
     ]
@@ -177,5 +203,3 @@ def _spreads(projection: Projection) -> list[list[Cell]]:
         pairs = [f"{show_number(float(v[0]))}; {show_number(float(v[1]))}" for v in (centre, spread)]
         rows.append([projection.title, group["name"], len(points), *pairs, *crossed])
     return rows
-
-

@@ -90,7 +90,9 @@ def marker(x: float, y: float, style: int, *, size: float = 4.2, hint: str = "")
     colour = style_class(style)
     if shape in {"circle", "ring"}:
         return tag("circle", content, cx=x, cy=y, r=size, class_=f"{'open' if shape == 'ring' else 'mark'} {colour}")
-    return tag("path", content, d=outline(shape, x, y, size), class_=f"{'open' if shape in STROKES else 'mark'} {colour}")
+    return tag(
+        "path", content, d=outline(shape, x, y, size), class_=f"{'open' if shape in STROKES else 'mark'} {colour}"
+    )
 
 
 def outline(shape: str, x: float, y: float, size: float) -> str:

@@ -95,7 +95,7 @@ def show_cell(cell: Cell) -> str:
         return show_number(cell)
     if "missing" in cell:
         return f"not available: {cast('Missing', cell)['missing']}"
-    return " ".join(part for part in show_interval(cast("Interval", cell)) if part)
+    return " ".join(part for part in show_interval(cell) if part)
 
 
 def share(part: float) -> str:

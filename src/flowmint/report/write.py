@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from flowmint.evaluate.compare.result import Comparison
+    from flowmint.evaluate.compare.run import Run
     from flowmint.evaluate.leakage import Leakage
     from flowmint.evaluate.scores import Evaluation
     from flowmint.report.picture import Picture
@@ -45,7 +46,7 @@ def check_report(path: str | Path, *, force: bool = False) -> Path:
 
 
 def write_report(
-    result: Evaluation | Comparison,
+    result: Evaluation | Comparison | Run,
     path: str | Path,
     *,
     pictures: Sequence[Picture] = (),
@@ -56,7 +57,7 @@ def write_report(
     """Write a report of an evaluation or a comparison.
 
     Args:
-        result: What was measured.
+        result: What was measured; a comparison's run brings rows to look at.
         path: Where to; ``.html``, ``.md`` and ``.json`` hold the same.
         pictures: Rows to look at: marginals, correlations and projections are drawn of each.
         leakage: The audit of an evaluation's real rows; a comparison brings its own.
