@@ -57,13 +57,8 @@ def render_html(document: Document) -> str:
         "dash": DASH,
     }
     environment.globals |= {"style": Markup(environment.get_template("style.css").render())}  # noqa: S704 - ours
-    environment.filters |= {
-        "aligned": right_aligned,
-        "cell_kind": cell_kind,
-        "shown": show_cell,
-        "ends": show_interval,
-        "number": show_number,
-    }
+    environment.filters |= {"cell_kind": cell_kind, "shown": show_cell, "ends": show_interval}
+    environment.filters |= {"aligned": right_aligned, "number": show_number}
     return environment.get_template("page.html").render(document=document)
 
 

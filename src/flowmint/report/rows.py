@@ -95,8 +95,8 @@ def _histograms(picture: Picture, name: str, kind: str, panels: list[HistogramPa
         f"{picture.title}: {'where they differ most' if kind == 'worst' else 'where they agree best'}",
         description=f"Histograms of real and minted rows for the {kind} columns: {listed}.",
         note="Filled: real rows held out. Hatched, outlined: minted rows. Distance: Kolmogorov–Smirnov for numbers, "
-        "total variation for names, 0 where both are alike. Skewed columns are drawn on a bent axis (arcsinh); values beyond "
-        "its ends are in the outermost bars.",
+        "total variation for names, 0 where both are alike. Skewed columns are drawn on a bent axis (arcsinh); "
+        "values beyond its ends are in the outermost bars.",
         legend=REAL_AND_MINTED,
         panels=panels,
         data=doc.table("Share of rows in each bar", ["column", "value", "real", "minted"], rows),

@@ -55,8 +55,7 @@ def summarize(
             versions=versions(),
             machine=machine(),
         )
-    # a caller without a type checker may give anything
-    message = f"a report is made of an Evaluation or a Comparison, not of {type(result).__name__}"
+    message = f"a report is made of an Evaluation or a Comparison, not of {type(result).__name__}"  # type: ignore[unreachable]
     raise SettingError(message)
 
 
