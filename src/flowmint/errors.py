@@ -33,6 +33,10 @@ class SettingError(FlowmintError):
     """A setting or argument is unknown or out of its range."""
 
 
+class ComparisonError(FlowmintError):
+    """Parts of a comparison failed; the others are in its result."""
+
+
 class ModelError(FlowmintError):
     """A model folder is damaged, foreign or of another version."""
 

@@ -11,6 +11,7 @@ import typer
 
 from flowmint import __version__
 from flowmint.cli import show
+from flowmint.cli.compare import compare
 from flowmint.cli.guard import GuardedGroup
 from flowmint.cli.options import (
     GeneratorName,
@@ -21,6 +22,7 @@ from flowmint.cli.options import (
     Source,
     check_folder,
     check_out,
+    may_read_table,
     parse_targets,
     reads_table,
 )
@@ -65,18 +67,37 @@ def inspect(
     source: Source,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON, for other programs.")] = False,
+    leakage: Annotated[
+        bool, typer.Option("--leakage", help="Also look for columns that give classes away by how they were captured.")
+    ] = False,
+    benign: Annotated[
+        str | None,
+        typer.Option("--benign", metavar="CLASS", help="Tell each class from this one; from all others if absent."),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Tell what is in a table: classes, kinds, infinities, duplicates, constants, suspicious columns."""
+    if benign is not None and not leakage:
+        message = "--benign is for the leakage audit; give --leakage too"
+        raise typer.BadParameter(message)
     from flowmint.cli.progress import bars
     from flowmint.flows.inspect import inspect_table
 
     with bars(quiet=quiet) as progress:
-        inspection = inspect_table(source.read(progress), label=source.label_name)
+        table = source.read(progress)
+        inspection = inspect_table(table, label=source.label_name)
+        found = None
+        if leakage:
+            from flowmint.evaluate.leakage import audit_leakage
+
+            found = audit_leakage(table, label=source.label_name, benign=benign, progress=progress)
     if as_json:
-        typer.echo(json.dumps(inspection.to_json(), indent=2, ensure_ascii=False))
-    else:
-        show.inspection(inspection)
+        described = inspection.to_json() if found is None else {**inspection.to_json(), "leakage": found.to_json()}
+        typer.echo(json.dumps(described, indent=2, ensure_ascii=False))
+        return
+    show.inspection(inspection)
+    if found is not None:
+        show.leakage(found)
 
 
 @app.command(short_help="Learn every class and save a model folder.")
@@ -212,6 +233,9 @@ def balance(
     if not quiet:
         show.balanced(table, balanced, label=source.label_name)
         show.written(out, rows=balanced.height, seconds=time.monotonic() - started)
+
+
+app.command(short_help="Compare generators on few real attack rows.")(may_read_table(compare))
 
 
 @app.command()

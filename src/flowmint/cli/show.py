@@ -18,8 +18,13 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from flowmint.demo import DemoResult
+    from flowmint.evaluate.compare import Comparison, Estimate, Summary
+    from flowmint.evaluate.leakage import Leakage
     from flowmint.flows.inspect import ColumnInspection, Inspection
     from flowmint.generators import Generator
+
+MOST_TELLS = 20
+"""How many tells are listed."""
 
 WIDTH_OF_PIPE = 120
 """Width of tables that go to no terminal."""
@@ -46,10 +51,7 @@ def inspection(found: Inspection) -> None:
         _say("")
         _say("To look at:")
     for remark in remarks:
-        for line in textwrap.wrap(
-            plain(f"- {remark}"), _width() or shutil.get_terminal_size().columns, subsequent_indent="  "
-        ):
-            _say(line)
+        _wrapped(f"- {remark}")
 
 
 def _column(column: ColumnInspection) -> tuple[str, ...]:
@@ -99,6 +101,74 @@ def demo(result: DemoResult) -> None:
     rows = [(name, *(f"{scores[name]:.2f}" for scores in result.f1.values())) for name in detectors]
     means = (sum(scores.values()) / len(scores) for scores in result.f1.values())
     _table(("detector", *result.f1), [*rows, ("mean", *(f"{mean:.2f}" for mean in means))])
+
+
+def comparison(found: Comparison) -> None:
+    """Show for each task what each generator did for the detectors."""
+    for task in found.tasks:
+        for shortcuts in found.plan.shortcuts:
+            own = [s for s in found.summaries if (s.task, s.shortcuts) == (task.name, shortcuts)]
+            for rows in (*found.plan.rows, *((None,) if len(found.plan.rows) > 1 else ())):
+                block = [s for s in own if s.rows == rows]
+                if block:
+                    told = f"mean up to {found.plan.headline} real rows" if rows is None else f"{rows} real rows"
+                    kept = f", shortcuts {shortcuts}" if len(found.plan.shortcuts) > 1 else ""
+                    _say(f"{task.name} from {task.benign}, {told}{kept}:")
+                    heads = ("generator", "F1", "recall", "FPR", "gain", "gap closed", "fit s", "rows/s", "verdict")
+                    _table(heads, [_summary(summary) for summary in block])
+                    _say("")
+        if not task.shortcuts and "dropped" in found.plan.shortcuts:
+            _say(f"{task.name}: no column gives the class away, so none was dropped.")
+
+
+def _summary(summary: Summary) -> tuple[str, ...]:
+    estimates = (summary.metrics.get(name) for name in ("f1", "recall", "false_positive_rate"))
+    f1, *others = estimates
+    cells = [_estimate(f1), *("" if other is None else f"{other.mean:.3f}" for other in others)]
+    closed = "" if summary.gap_closed is None else f"{summary.gap_closed:.0%}"
+    seconds = "" if summary.fit_seconds is None else f"{summary.fit_seconds:.1f}"
+    rate = "" if summary.rows_per_second is None else f"{summary.rows_per_second:,.0f}"
+    verdict = "" if summary.gain is None else summary.verdict
+    failures = f" ({summary.failed} failed)" if summary.failed else ""
+    return (summary.generator + failures, *cells, _estimate(summary.gain, sign="+"), closed, seconds, rate, verdict)
+
+
+def _estimate(value: Estimate | None, *, sign: str = "") -> str:
+    if value is None:
+        return ""
+    half = "" if value.high is None else f" ± {value.high - value.mean:.3f}"
+    return f"{value.mean:{sign}.3f}{half}"
+
+
+def wrote(path: Path, *, seconds: float) -> None:
+    """Tell where a result or a report is."""
+    _say(f"wrote {path} after {seconds:.1f} s")
+
+
+def leakage(found: Leakage) -> None:
+    """Show what gives classes away."""
+    _say("")
+    _say(f"Leakage audit, each class told from {'all others' if found.against is None else repr(found.against)}:")
+    if found.tells:
+        rows = [
+            (tell.column, tell.class_name, f"{tell.auc:.3f}", f"{tell.balanced_accuracy:.3f}")
+            for tell in found.tells[:MOST_TELLS]
+        ]
+        _table(("column", "class", "AUC alone", "stump"), rows, left=2)
+        _say(
+            f"(AUC and balanced accuracy of one column alone; 0.5 tells nothing, from {found.separates} it is a "
+            f"shortcut; {len(rows)} of {len(found.tells):,} shown)"
+        )
+    for remark in found.remarks:
+        _wrapped(f"- {remark}")
+    if found.shortcuts:
+        _wrapped(f"Shortcuts: {', '.join(found.shortcuts)}")
+
+
+def _wrapped(text: str) -> None:
+    width = _width() or shutil.get_terminal_size().columns
+    for line in textwrap.wrap(plain(text), width, subsequent_indent="  "):
+        _say(line)
 
 
 def _say(text: str) -> None:

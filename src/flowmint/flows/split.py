@@ -238,7 +238,8 @@ def _of_class(table: pl.DataFrame, label: str, name: str) -> pl.DataFrame:
 def _blocks(rows: int, share: float, rng: np.random.Generator) -> Mask:
     """Choose runs of contiguous rows to test on [rows]."""
     count = min(BLOCKS, rows)
-    chosen = rng.permutation(count)[: min(max(round(share * count), 1), count - 1)] if count > 1 else []
+    most = min(max(round(share * count), 1), count - 1) if count > 1 else 0
+    chosen = rng.permutation(count)[:most]
     block = np.arange(rows) * count // max(rows, 1)
     return np.isin(block, chosen)
 
