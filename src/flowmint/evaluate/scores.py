@@ -12,10 +12,12 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from flowmint.errors import LabelError, ReadError, SettingError, nearest
+from flowmint.errors import LabelError, ReadError, ScoreError, SettingError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    Measured = float | Mapping[tuple[str, ...], float]
 
 Family = Literal["distribution", "dependency", "diversity", "detectability", "privacy", "utility", "validity", "cost"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
@@ -30,7 +32,7 @@ class ColumnValue:
     """What a score is for one column or one pair of columns.
 
     Attributes:
-        columns: One name, or two.
+        columns: One name, or two; for scores of utility the name of a detector.
         value: The score of the minted rows there.
         reference: The score of real rows there; None where it is not available.
     """
@@ -146,6 +148,111 @@ class Score:
             )
         except SettingError as error:
             raise _damaged("score", obj) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Definition:
+    """What a score is, before it is computed; the fields are those of `Score`."""
+
+    name: str
+    title: str
+    family: Family
+    lowest: float
+    highest: float
+    better: Better
+    description: str
+    source: str
+
+    def of(
+        self,
+        value: float | None,
+        reference: float | None = None,
+        *,
+        reason: str | None = None,
+        per_column: tuple[ColumnValue, ...] = (),
+    ) -> Score:
+        """Make the score.
+
+        Args:
+            value: The score of the minted rows.
+            reference: The score of real rows in their place.
+            reason: Why there is no value.
+            per_column: The score column by column.
+
+        Returns:
+            The score, within its bounds whatever rounding did.
+        """
+        return Score(
+            name=self.name,
+            title=self.title,
+            family=self.family,
+            value=self._bounded(value),
+            lowest=self.lowest,
+            highest=self.highest,
+            better=self.better,
+            reference=self._bounded(reference),
+            description=self.description,
+            source=self.source,
+            reason=reason,
+            per_column=per_column,
+        )
+
+    def absent(self, reason: str) -> Score:
+        """Say why there is no such score."""
+        return self.of(None, reason=reason)
+
+    def measure(self, minted: Callable[[], Measured], real: Callable[[], Measured] | None) -> Score:
+        """Compute the score of minted rows, and of real rows in their place.
+
+        Args:
+            minted: Computes the score of the minted rows: one number, or one for each column or pair
+                of columns, whose mean is the score.
+            real: Computes the reference; None if there are no real rows for it.
+
+        Returns:
+            The score; not available where ``minted`` raises a `ScoreError`, which tells why.
+        """
+        try:
+            value = minted()
+            mean = _mean(value)
+        except ScoreError as error:
+            return self.absent(str(error))
+        try:
+            reference = None if real is None else real()
+            own = None if reference is None else _mean(reference)
+        except ScoreError:
+            reference = own = None
+        return self.of(mean, own, per_column=_parts(value, reference))
+
+    def _bounded(self, value: float | None) -> float | None:
+        return None if value is None else min(max(float(value), self.lowest), self.highest)
+
+
+def need_rows(count: int, least: int, *, what: str = "rows") -> None:
+    """Refuse a score that too few rows would make meaningless.
+
+    Raises:
+        ScoreError: There are fewer than ``least``.
+    """
+    if count < least:
+        message = f"there are {count} {what} to compare, and at least {least} are needed"
+        raise ScoreError(message)
+
+
+def _mean(measured: Measured) -> float:
+    if isinstance(measured, float | int):
+        return float(measured)
+    if not measured:
+        message = "no column is of the kind that this score is about"
+        raise ScoreError(message)
+    return sum(measured.values()) / len(measured)
+
+
+def _parts(value: Measured, reference: Measured | None) -> tuple[ColumnValue, ...]:
+    if isinstance(value, float | int):
+        return ()
+    own: Mapping[tuple[str, ...], float] = {} if reference is None or isinstance(reference, float) else reference
+    return tuple(ColumnValue(columns, part, own.get(columns)) for columns, part in value.items())
 
 
 @dataclass(frozen=True, kw_only=True)

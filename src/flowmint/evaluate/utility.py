@@ -257,21 +257,22 @@ def _guess(
     for name in available_detectors(detectors):
         detector = DETECTORS[name](rows=len(train_matrix), seed=seed)
         fit_quietly(detector, train_matrix, codes)
-        guesses[name] = detector.predict(test_matrix), detector.predict_proba(test_matrix)
+        likely = detector.predict_proba(test_matrix)
+        guesses[name] = likely.argmax(axis=1), likely  # codes count from 0, so that columns are codes
     return guesses
 
 
 def _score_class(truth: Codes, guess: Codes, likely: Matrix, *, code: int) -> DetectorScores:
     """Score one class against all others; a class that the detector never saw is never found."""
     own, found = truth == code, guess == code
-    hits, claimed, others = int((own & found).sum()), int(found.sum()), int((~own).sum())
+    hits, claimed, there, others = int((own & found).sum()), int(found.sum()), int(own.sum()), int((~own).sum())
     seen = code < likely.shape[1]
     return DetectorScores(
-        f1=2 * hits / (own.sum() + claimed),
-        recall=hits / own.sum(),
+        f1=2 * hits / (there + claimed),
+        recall=hits / there,
         precision=hits / claimed if claimed else 0.0,
         false_positive_rate=(claimed - hits) / others if others else 0.0,
-        pr_auc=float(average_precision_score(own, likely[:, code])) if seen else float(own.mean()),
+        pr_auc=float(average_precision_score(own, likely[:, code])) if seen else there / len(own),
     )
 
 
