@@ -33,8 +33,19 @@ if TYPE_CHECKING:
     from flowmint.report.document import Block, Cell, Figure, Table, Tone
     from flowmint.report.picture import Picture
 
-SIGNS = {"helps": "▲ helps", "makes no difference": "■ makes no difference", "hurts": "▼ hurts"}
-TONES: dict[str, Tone] = {"helps": "good", "makes no difference": "even", "hurts": "bad", "not available": "unknown"}
+SIGNS = {
+    "helps": "▲ helps",
+    "makes no difference": "■ makes no difference",
+    "hurts": "▼ hurts",
+    "cannot be told": "□ cannot be told",
+}
+TONES: dict[str, Tone] = {
+    "helps": "good",
+    "makes no difference": "even",
+    "hurts": "bad",
+    "cannot be told": "unknown",
+    "not available": "unknown",
+}
 MEASURES = {"f1": "F1", "gain": "F1 gained over no minted rows"}
 METRIC_NAMES = {"f1": "F1", "recall": "recall", "false_positive_rate": "false-positive rate", "pr_auc": "PR-AUC"}
 

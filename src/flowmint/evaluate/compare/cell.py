@@ -6,20 +6,21 @@ import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import polars as pl
 
 from flowmint.balance import balance_table
-from flowmint.errors import FlowmintError
+from flowmint.errors import FlowmintError, ScoreError, TableError
 from flowmint.evaluate.compare.plan import ALL_REAL, REFERENCES, Plan
 from flowmint.evaluate.compare.result import Cell, ScoreValue, Shortcuts
+from flowmint.evaluate.evaluation import evaluate_tables
 from flowmint.evaluate.utility import DetectorScores, available_detectors, detector_scores
 from flowmint.flows.split import FewShot, few_shot
 
 if TYPE_CHECKING:
-    from flowmint.evaluate.scores import Score
+    from flowmint.evaluate.scores import Family, Score
     from flowmint.generators import Generator
 
 WARM_UP = 16
@@ -168,7 +169,7 @@ def _run_generator(job: Job, split: FewShot) -> Outcome:
     balanced = balance_table(split.train, label=job.label, generator=model, seed=job.seed)
     peak = peak_mib()
     minted = _rows_of(balanced[split.train.height :], job, job.attack)
-    scores = _intrinsic(job, split, minted)
+    scores, notes = _intrinsic(job, split, minted)
     cell = _measure(job, balanced, split, train=split.train)
     cell = replace(
         cell,
@@ -176,6 +177,7 @@ def _run_generator(job: Job, split: FewShot) -> Outcome:
         fit_seconds=fit_seconds,
         rows_per_second=rate,
         peak_mib=peak,
+        notes=notes,
     )
     return Outcome(cell, scores, _show(job, split, minted) if job.show else None)
 
@@ -196,21 +198,23 @@ def _rate(model: Generator, job: Job) -> float:
     return job.plan.most / max(time.perf_counter() - started, 1e-9)
 
 
-def _intrinsic(job: Job, split: FewShot, minted: pl.DataFrame) -> tuple[Score, ...]:
-    """Score the minted attack rows against held-out ones."""
+def _intrinsic(job: Job, split: FewShot, minted: pl.DataFrame) -> tuple[tuple[Score, ...], tuple[str, ...]]:
+    """Score the minted attack rows against held-out ones; where that cannot be, tell why."""
     if not job.plan.families:
-        return ()
-    from flowmint.evaluate.evaluation import evaluate_tables
-
-    evaluation = evaluate_tables(
-        _rows_of(split.test, job, job.attack),
-        minted,
-        train=_rows_of(split.train, job, job.attack),
-        label=job.label,
-        seed=job.seed,
-        families=job.plan.families,
-    )
-    return evaluation.scores
+        return (), ()
+    if not minted.height:
+        return (), ("nothing was minted of the attack, so there are no scores of minted rows",)
+    try:
+        found = evaluate_tables(
+            _rows_of(split.test, job, job.attack).drop(job.label),
+            minted.drop(job.label),
+            train=_rows_of(split.train, job, job.attack).drop(job.label),
+            families=cast("tuple[Family, ...]", job.plan.families),
+            seed=job.seed,
+        )
+    except (TableError, ScoreError) as error:
+        return (), (f"no scores of minted rows: {error}",)
+    return found.scores, found.notes
 
 
 def _measure(job: Job, balanced: pl.DataFrame, split: FewShot, *, train: pl.DataFrame) -> Cell:

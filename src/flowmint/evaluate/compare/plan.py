@@ -11,7 +11,7 @@ import polars as pl
 
 from flowmint.errors import LabelError, SettingError, nearest
 from flowmint.evaluate.compare.result import PlanAbout, Setting, Shortcuts
-from flowmint.evaluate.scores import FAMILIES
+from flowmint.evaluate.evaluation import MEASURED
 from flowmint.evaluate.utility import available_detectors
 from flowmint.flows.schema import split_label
 from flowmint.flows.split import SplitRule
@@ -28,7 +28,7 @@ REFERENCES = (NONE, ALL_REAL)
 OURS = "latent_diffusion"
 """The generator whose lead over every other is told, where it takes part."""
 
-INTRINSIC = tuple(family for family in FAMILIES if family not in {"utility", "cost"})
+INTRINSIC = tuple(family for family in MEASURED if family != "utility")
 """Families of scores of minted rows; utility and cost are measured by the comparison itself."""
 
 

@@ -20,7 +20,7 @@ VERSION = 1
 """Version of the JSON that `Comparison.to_json` gives."""
 
 Shortcuts = Literal["kept", "dropped"]
-Verdict = Literal["helps", "makes no difference", "hurts", "not available"]
+Verdict = Literal["helps", "makes no difference", "hurts", "cannot be told", "not available"]
 Setting: TypeAlias = bool | int | float | str | None
 
 
@@ -83,6 +83,7 @@ class Cell:
         rows_per_second: Attack rows minted per second; None for a reference.
         peak_mib: Highest resident memory of the cell's process while it fitted and minted, in MiB.
         seconds: Seconds that the whole cell took.
+        notes: What a reader must know, such as why there are no intrinsic scores.
         error: What went wrong, in one line; then there are no results.
     """
 
@@ -102,6 +103,7 @@ class Cell:
     rows_per_second: float | None = None
     peak_mib: float | None = None
     seconds: float = 0.0
+    notes: tuple[str, ...] = ()
     error: str | None = None
 
     def mean(self, metric: str) -> float:

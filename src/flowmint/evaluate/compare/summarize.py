@@ -9,20 +9,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import t as student
 
+from flowmint.errors import ScoreError
 from flowmint.evaluate.compare.plan import ALL_REAL, NONE
 from flowmint.evaluate.compare.result import METRICS, Cell, Estimate, Summary
+from flowmint.evaluate.statistics import gap_closed, judge, t_interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from flowmint.evaluate.compare.result import PlanAbout, Verdict
+    from flowmint.evaluate.compare.result import PlanAbout
 
     BySeed = Mapping[int, Sequence[Cell]]
-
-SMALLEST_GAP = 0.005
-"""F1 that all real rows must gain for a share of the gap to mean anything."""
 
 
 def estimate(values: Iterable[float]) -> Estimate:
@@ -34,29 +32,8 @@ def estimate(values: Iterable[float]) -> Estimate:
     Returns:
         The estimate; without an interval for a single value.
     """
-    array = np.array(list(values), dtype=np.float64)
-    mean = float(array.mean())
-    if len(array) < 2:
-        return Estimate(mean=mean, low=None, high=None, count=len(array))
-    half = float(student.ppf(0.975, len(array) - 1) * array.std(ddof=1) / np.sqrt(len(array)))
-    return Estimate(mean=mean, low=mean - half, high=mean + half, count=len(array))
-
-
-def verdict_of(gain: Estimate | None) -> Verdict:
-    """Say what a paired difference means.
-
-    Args:
-        gain: With minus without.
-
-    Returns:
-        ``helps`` or ``hurts`` where the interval excludes zero, ``makes no difference`` where it does not,
-        ``not available`` without an interval.
-    """
-    if gain is None or gain.low is None or gain.high is None:
-        return "not available"
-    if gain.low > 0:
-        return "helps"
-    return "hurts" if gain.high < 0 else "makes no difference"
+    found = t_interval(list(values))
+    return Estimate(mean=found.mean, low=found.low, high=found.high, count=found.count)
 
 
 def summarize(cells: Sequence[Cell], plan: PlanAbout) -> tuple[Summary, ...]:
@@ -86,8 +63,8 @@ def _block(cells: Sequence[Cell], plan: PlanAbout, *, rows: tuple[int, ...], ove
     known = {name: _whole(cells, generator=name, rows=rows) for name in plan.generators}
     summaries = []
     for name, by_seed in known.items():
-        gain = _paired(by_seed, known.get(NONE)) if name != NONE else None
-        ours = _paired(known.get(plan.ours), by_seed) if plan.ours is not None and name != plan.ours else None
+        gains = _paired(by_seed, known.get(NONE)) if name != NONE else []
+        leads = _paired(known.get(plan.ours), by_seed) if plan.ours is not None and name != plan.ours else []
         summaries.append(
             Summary(
                 task=cells[0].task,
@@ -98,10 +75,10 @@ def _block(cells: Sequence[Cell], plan: PlanAbout, *, rows: tuple[int, ...], ove
                 failed=sum(c.error is not None for c in cells if c.generator == name and _wanted(c, rows)),
                 metrics=_metrics(by_seed, plan.detectors, by_detector=False).get("", {}),
                 detectors=_metrics(by_seed, plan.detectors, by_detector=True),
-                gain=gain,
-                ours_ahead=ours,
+                gain=estimate(gains) if gains else None,
+                ours_ahead=estimate(leads) if leads else None,
                 gap_closed=_gap_closed(known, name),
-                verdict=verdict_of(gain),
+                verdict=judge(gains).word if gains else "not available",
                 scores=_scores(by_seed, lambda score: score.value),
                 references=_scores(by_seed, lambda score: score.reference),
                 fit_seconds=_median(cell.fit_seconds for group in by_seed.values() for cell in group),
@@ -135,24 +112,26 @@ def _mean(group: Sequence[Cell], metric: str) -> float:
     return float(np.mean([cell.mean(metric) for cell in group]))
 
 
-def _paired(one: BySeed | None, other: BySeed | None) -> Estimate | None:
-    """F1 of one generator minus F1 of the other, over the seeds that both have."""
+def _paired(one: BySeed | None, other: BySeed | None) -> list[float]:
+    """F1 of one generator minus F1 of the other, for each seed that both have."""
     if one is None or other is None:
-        return None
-    both = sorted(set(one) & set(other))
-    return estimate(_mean(one[seed], "f1") - _mean(other[seed], "f1") for seed in both) if both else None
+        return []
+    return [_mean(one[seed], "f1") - _mean(other[seed], "f1") for seed in sorted(set(one) & set(other))]
 
 
 def _gap_closed(known: Mapping[str, BySeed], name: str) -> float | None:
-    """Gain by the gain of all real rows, over the seeds that all three have."""
+    """Gain by the gain of all real rows, over the seeds that all three have; None within the noise."""
     one, none, every = (known.get(key) for key in (name, NONE, ALL_REAL))
     if name in {NONE, ALL_REAL} or one is None or none is None or every is None:
         return None
     both = sorted(set(one) & set(none) & set(every))
     if not both:
         return None
-    own, base, most = (np.mean([_mean(by_seed[seed], "f1") for seed in both]) for by_seed in (one, none, every))
-    return float((own - base) / (most - base)) if most - base >= SMALLEST_GAP else None
+    base, own, most = ([_mean(by_seed[seed], "f1") for seed in both] for by_seed in (none, one, every))
+    try:
+        return gap_closed(base, own, most).mean
+    except ScoreError:
+        return None
 
 
 def _metrics(by_seed: BySeed, detectors: Sequence[str], *, by_detector: bool) -> dict[str, dict[str, Estimate]]:
