@@ -11,7 +11,9 @@ import typer
 
 from flowmint import __version__
 from flowmint.cli import show
+from flowmint.cli.balance import DEFAULT_GENERATOR, balance
 from flowmint.cli.compare import compare
+from flowmint.cli.evaluate import evaluate
 from flowmint.cli.guard import GuardedGroup
 from flowmint.cli.options import (
     GeneratorName,
@@ -23,7 +25,6 @@ from flowmint.cli.options import (
     check_folder,
     check_out,
     may_read_table,
-    parse_targets,
     reads_table,
 )
 from flowmint.errors import SettingError
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     import polars as pl
 
     from flowmint.generators import Generator
-
-DEFAULT_GENERATOR = "latent_diffusion"
 
 app = typer.Typer(
     cls=GuardedGroup,
@@ -176,65 +175,8 @@ def _with_class(minted: pl.DataFrame, generator: Generator, *, label: str, class
     return minted.with_columns(pl.Series([value]).new_from_index(0, minted.height).alias(label))
 
 
-@app.command(short_help="Mint what rare classes lack.")
-@reads_table
-def balance(
-    source: Source,
-    *,
-    out: OutTable,
-    target: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--target",
-            metavar="N|CLASS=N",
-            help="Rows of every class, or of one class (may be repeated); the largest class's if absent.",
-        ),
-    ] = None,
-    generator: GeneratorName = None,
-    model: Annotated[
-        Path | None,
-        typer.Option("--model", metavar="FOLDER", help="Mint from this model folder instead of learning."),
-    ] = None,
-    origin: Annotated[
-        str | None,
-        typer.Option("--origin", metavar="COLUMN", help="Add a column that says of each row: real or minted."),
-    ] = None,
-    missing: Missing = "learn",
-    seed: Seed = 0,
-    quiet: Quiet = False,
-) -> None:
-    """Mint rows of rare classes until every class has its target; real rows first, minted rows after."""
-    targets = parse_targets(target)
-    if model is not None and generator is not None:
-        message = "--model is what a generator learnt before; give --model or --generator, not both"
-        raise typer.BadParameter(message)
-    from flowmint.balance import balance_table
-    from flowmint.cli.progress import bars
-    from flowmint.flows.write import write_table
-    from flowmint.generators import load_generator, make_generator
-
-    started = time.monotonic()
-    check_out(out, source=source.path)
-    mint = (
-        load_generator(model) if model else make_generator(generator or DEFAULT_GENERATOR, seed=seed, missing=missing)
-    )
-    with bars(quiet=quiet) as progress:
-        table = source.read(progress)
-        balanced = balance_table(
-            table,
-            label=source.label_name,
-            generator=mint,
-            target=targets,
-            origin=origin,
-            seed=seed,
-            progress=progress,
-        )
-    write_table(balanced, out)
-    if not quiet:
-        show.balanced(table, balanced, label=source.label_name)
-        show.written(out, rows=balanced.height, seconds=time.monotonic() - started)
-
-
+app.command(short_help="Mint what rare classes lack.")(reads_table(balance))
+app.command(short_help="Score minted rows beside real ones.")(evaluate)
 app.command(short_help="Compare generators on few real attack rows.")(may_read_table(compare))
 
 

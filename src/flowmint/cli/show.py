@@ -18,10 +18,15 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from flowmint.demo import DemoResult
+    from flowmint.evaluate.auto import AutoTargets
     from flowmint.evaluate.compare import Comparison, Estimate, Summary
     from flowmint.evaluate.leakage import Leakage
+    from flowmint.evaluate.scores import Evaluation, Score
     from flowmint.flows.inspect import ColumnInspection, Inspection
     from flowmint.generators import Generator
+
+CLASS_SCORES = ("column_error", "coverage", "detection_boosted_trees", "membership_inference", "f1_added")
+"""What is shown of each class, with that of real rows in brackets."""
 
 MOST_TELLS = 20
 """How many tells are listed."""
@@ -140,9 +145,61 @@ def _estimate(value: Estimate | None, *, sign: str = "") -> str:
     return f"{value.mean:{sign}.3f}{half}"
 
 
+def evaluation(found: Evaluation) -> None:
+    """Show every score beside that of real rows, and of each class what detectors gain."""
+    rows = {"real held-out": found.real_rows, "minted": found.minted_rows, "training": found.train_rows}
+    _say(", ".join(f"{count:,} {name} rows" for name, count in rows.items() if count is not None))
+    _say("")
+    _table(("family", "score", "minted", "real rows", "better"), [_score(s) for s in found.scores], left=2)
+    if len(found.classes) > 1:
+        _say("")
+        names = [name for name in CLASS_SCORES if any(s.name == name for s in found.classes[0].scores)]
+        titles = [found.classes[0].score(name).title for name in names]
+        lines = [
+            (own.name, f"{own.minted_rows:,}", *(_beside(own.score(name)) for name in names))
+            for own in found.classes
+            if all(any(s.name == name for s in own.scores) for name in names)
+        ]
+        _table(("class", "minted", *titles), lines)
+    absent = [f"{score.title}: not available, {score.reason}" for score in found.scores if not score.available]
+    for remark in (*found.notes, *absent):
+        _wrapped(f"- {remark}")
+
+
+def _score(score: Score) -> tuple[str, ...]:
+    better = {"higher": "higher", "lower": "lower", "reference": "as real rows"}[score.better]
+    return (score.family, score.title, _figure(score.value), _figure(score.reference), better)
+
+
+def _beside(score: Score) -> str:
+    return f"{_figure(score.value)} ({_figure(score.reference)})"
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
+
+
 def wrote(path: Path, *, seconds: float) -> None:
     """Tell where a result or a report is."""
     _say(f"wrote {path} after {seconds:.1f} s")
+
+
+def choices(found: AutoTargets) -> None:
+    """Show what was chosen to be minted, and why."""
+    _say(f"Chosen by cross-validation, twice {found.folds} folds, by {', '.join(found.detectors)}:")
+    for choice in found.choices:
+        goal = f"{choice.rows:,} → {choice.target:,} rows" if choice.target > choice.rows else f"{choice.rows:,} rows"
+        _wrapped(f"- {choice.class_name}: {goal}; {choice.reason}")
+    if not found.targets:
+        _say("Nothing is minted: the table stays as it is.")
+    _say("")
+
+
+def no_report(path: Path) -> None:
+    """Tell why there is no report."""
+    _say(f"nothing is minted, so there is nothing to try and no {path}")
 
 
 def leakage(found: Leakage) -> None:

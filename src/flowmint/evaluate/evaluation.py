@@ -81,7 +81,7 @@ def evaluate_tables(
         SettingError: A family or the seed is none that is known.
     """
     check_setting("seed", seed)
-    wanted = _check_families(families)
+    wanted = check_families(families)
     given = {"real held-out rows": real, "minted rows": minted, "training rows": train, "all real rows": all_real}
     tables = align_tables({name: to_polars(table) for name, table in given.items() if table is not None})
     work = _Work.of(tables, label=label, seed=seed, families=wanted)
@@ -102,7 +102,18 @@ def evaluate_tables(
     )
 
 
-def _check_families(families: Iterable[Family] | None) -> tuple[Family, ...]:
+def check_families(families: Iterable[str] | None) -> tuple[Family, ...]:
+    """Check which families of scores to compute.
+
+    Args:
+        families: Their names; all of `MEASURED` if absent.
+
+    Returns:
+        The families in the order of `MEASURED`.
+
+    Raises:
+        SettingError: There is no such family, or `evaluate_tables` does not compute it.
+    """
     if families is None:
         return MEASURED
     wanted = list(families)

@@ -194,7 +194,10 @@ class Rows:
 
     def capped(self, most: int, *, seed: int) -> Rows:
         """Keep at most so many rows, those of rare classes first, in their order."""
-        order = np.sort(np.concatenate(list(self.draw(level_counts(self.counts(), most), _rng(seed)).values())))
+        if self.table.height <= most:
+            return self
+        order = np.concatenate(list(self.draw(level_counts(self.counts(), most), np.random.default_rng(seed)).values()))
+        order.sort()
         return Rows(table=self.table[order], classes=self.classes[order])
 
     def mixed(self, parts: Iterable[Indices], rng: np.random.Generator) -> pl.DataFrame:
@@ -224,10 +227,6 @@ def scale_counts(counts: Mapping[str, int], most: int) -> dict[str, int]:
     if total <= most:
         return dict(counts)
     return {name: max(count * most // total, 1) for name, count in counts.items()}
-
-
-def _rng(seed: int) -> np.random.Generator:
-    return np.random.default_rng(seed)
 
 
 def match_rows(real: Rows, minted: Rows, train: Rows | None, *, most: int, seed: int) -> tuple[Comparison, bool]:
