@@ -23,11 +23,12 @@ Tone = Literal["good", "even", "bad", "unknown"]
 
 
 class Interval(TypedDict):
-    """A mean and the ends of its interval; ends are None where there was one seed alone."""
+    """A mean and the ends of its interval, None where there was one seed alone; the best of a column is marked."""
 
     mean: float
     low: float | None
     high: float | None
+    best: bool
 
 
 class Missing(TypedDict):
@@ -251,7 +252,18 @@ def number(value: float | np.number | None) -> float | int | None:
 def interval(mean: float, low: float | None = None, high: float | None = None) -> Cell:
     """Make a cell of a mean with its interval; a dash where there is no mean."""
     middle = number(mean)
-    return None if middle is None else Interval(mean=middle, low=number(low), high=number(high))
+    return None if middle is None else Interval(mean=middle, low=number(low), high=number(high), best=False)
+
+
+def cell_kind(cell: Cell) -> str:
+    """Tell what a cell is: none, text, number, missing or interval."""
+    if cell is None:
+        return "none"
+    if isinstance(cell, str):
+        return "text"
+    if isinstance(cell, int | float):
+        return "number"
+    return "missing" if "missing" in cell else "interval"
 
 
 def table(

@@ -54,6 +54,9 @@ REAL_STYLE, MINTED_STYLE, LEARNT_STYLE = 0, 1, 4
 WIDTH = 400.0
 """Width of a panel in pixels of its own."""
 
+LEAST_SPAN = 0.1
+"""The least share of a score's range that an axis shows, lest small differences look large."""
+
 LEVELS = 6
 """Steps of size in which a matrix shows how strong a correlation is."""
 
@@ -156,6 +159,7 @@ def draw_dots(panel: DotsPanel) -> str:
     low, high = _dot_range(panel)
     x_of = logarithmic(low, high, left, right) if panel["log"] else linear(low, high, left, right)
     ticks = log_ticks(low, high) if panel["log"] else nice_ticks(low, high, most=4)
+    ticks = [tick for tick in ticks if _within(tick, panel["bounds"])]
     parts = [line(x_of(tick), top - 4, x_of(tick), bottom, kind="grid") for tick in ticks]
     parts += [text(x_of(tick), bottom + 15, show_tick(tick), anchor="middle", kind="tick") for tick in ticks]
     reference = panel["reference"]
@@ -166,6 +170,11 @@ def draw_dots(panel: DotsPanel) -> str:
     for index, entry in enumerate(panel["rows"]):
         parts += _dot(entry, x_of, y=top + row * (index + 0.5), left=left)
     return picture(WIDTH, bottom + 22, parts, label=panel["title"])
+
+
+def _within(value: float, bounds: Sequence[float | None]) -> bool:
+    lowest, highest = bounds
+    return (lowest is None or value >= lowest) and (highest is None or value <= highest)
 
 
 def _side(x: float, left: float, right: float) -> str:
@@ -181,10 +190,11 @@ def _dot_range(panel: DotsPanel) -> tuple[float, float]:
         positive = [value for value in values if value > 0] or [1.0]
         return min(positive) / 1.5, max(positive) * 1.5
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
-    pad = (high - low) * 0.08 or abs(high) * 0.1 or 0.1
     lowest, highest = panel["bounds"]
-    low = low - pad if lowest is None else max(low - pad, lowest - pad / 2)
-    high = high + pad if highest is None else min(high + pad, highest + pad / 2)
+    least = LEAST_SPAN * (highest - lowest) if lowest is not None and highest is not None else 0.0
+    pad = max((high - low) * 0.08, (least - (high - low)) / 2) or abs(high) * 0.1 or 0.1
+    low = low - pad if lowest is None else max(low - pad, lowest - (high - low) * 0.08)
+    high = high + pad if highest is None else min(high + pad, highest + (high - low) * 0.08)
     return (low, high) if high > low else (low - 0.1, high + 0.1)
 
 
@@ -192,7 +202,7 @@ def _dot(entry: DotRow, x_of: Scale, *, y: float, left: float) -> list[str]:
     colour = style_class(entry["style"])
     name = tag("g", tag("title", _safe(entry["name"])) + text(0, y + 4, shorten(entry["name"], left - 12), kind="name"))
     if entry["value"] is None:
-        return [name, text(left, y + 4, shorten(f"not available: {entry['missing']}", WIDTH - left), kind="tick")]
+        return [name, text(left, y + 4, "not available", kind="tick")]
     x = x_of(entry["value"])
     parts = [name, line(left, y, WIDTH - 62, y, kind="rail")]
     if entry["low"] is not None and entry["high"] is not None:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from flowmint.report.document import cell_kind
 from flowmint.report.plots import draw, legend_mark
-from flowmint.report.words import BETTER, DASH, show_cell, show_interval, show_number
+from flowmint.report.words import BETTER, DASH, THIN, show_cell, show_interval, show_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,17 +76,6 @@ def right_aligned(table: Table) -> list[bool]:
     return [index > 0 and not _is_text(table["rows"], index) for index in range(len(table["columns"]))]
 
 
-def cell_kind(cell: Cell) -> str:
-    """Tell what a cell is, for the template."""
-    if cell is None:
-        return "none"
-    if isinstance(cell, str):
-        return "text"
-    if isinstance(cell, int | float):
-        return "number"
-    return "missing" if "missing" in cell else "interval"
-
-
 def render_markdown(document: Document) -> str:
     """Write the dict as Markdown; a figure is told by its description and the table behind it.
 
@@ -139,7 +129,7 @@ def _markdown_table(block: Table) -> list[str]:
 
 
 def _is_text(rows: Sequence[Sequence[Cell]], index: int) -> bool:
-    return any(isinstance(cell := row[index], str) and not cell.endswith(" %") for row in rows)
+    return any(isinstance(cell := row[index], str) and not cell.endswith(f"{THIN}%") for row in rows)
 
 
 def _markdown_row(cells: Sequence[str], *, raw: bool = False) -> str:

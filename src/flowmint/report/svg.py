@@ -148,7 +148,10 @@ def nice_ticks(low: float, high: float, *, most: int = 5) -> list[float]:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Choose powers of ten between two positive ends, every second one or rarer where they are many."""
+    """Choose powers of ten between two positive ends: fewer where they are many, 2 and 5 times them where few."""
     first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
+    if last - first < 1:
+        candidates = [factor * 10.0**power for power in (first - 1, first, first + 1) for factor in (1, 2, 5)]
+        return [float(f"{tick:.6g}") for tick in candidates if low <= tick <= high]
     stride = max(1, math.ceil((last - first + 1) / 6))
     return [float(f"1e{power}") for power in range(first, last + 1, stride)]

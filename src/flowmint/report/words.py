@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from flowmint.report.document import Cell, Interval, Missing
 
 DASH = "–"
+THIN = "\u00a0"
+"""A space at which no line breaks."""
 MINUS = "−"
 BETTER = {
     "higher": "higher is better",
@@ -99,15 +101,15 @@ def show_cell(cell: Cell) -> str:
 
 
 def share(part: float) -> str:
-    """Write a share as a percentage.
+    r"""Write a share as a percentage.
 
     Examples:
         >>> [share(x) for x in (0, 0.00042, 0.0123, 0.5, 1)]
-        ['0 %', '0.04 %', '1.2 %', '50 %', '100 %']
+        ['0\xa0%', '0.04\xa0%', '1.2\xa0%', '50\xa0%', '100\xa0%']
     """
     percent = 100 * part
-    decimals = 0 if percent >= 10 or percent == 0 else 1 if percent >= 1 else 2
-    return f"{percent:.{decimals}f} %"
+    decimals = 0 if abs(percent) >= 10 or percent == 0 else 1 if abs(percent) >= 1 else 2
+    return f"{percent:.{decimals}f}{THIN}%".replace("-", MINUS)
 
 
 def listed(names: list[str], *, most: int = 6) -> str:
