@@ -51,9 +51,10 @@ def summarize(cells: Sequence[Cell], plan: PlanAbout) -> tuple[Summary, ...]:
     for task in dict.fromkeys(cell.task for cell in cells):
         for shortcuts in plan.shortcuts:
             own = [cell for cell in cells if cell.task == task and cell.shortcuts == shortcuts]
-            few = tuple(rows for rows in plan.rows if rows <= plan.headline) or plan.rows
-            for rows in (*((n,) for n in plan.rows), few):
-                if own:
+            present = tuple(n for n in plan.rows if any(cell.rows == n for cell in own))
+            few = tuple(n for n in present if n <= plan.headline) or present
+            for rows in (*((n,) for n in present), few):
+                if rows:
                     summaries += _block(own, plan, rows=rows, overall=rows is few)
     return tuple(summaries)
 
