@@ -91,7 +91,7 @@ BETA_RECALL = Definition(
     family="diversity",
     lowest=0.0,
     highest=1.0,
-    better="higher",
+    better="reference",
     description="How well the shares of real rows that the central β of the minted rows reach follow β.",
     source="Alaa et al. 2022, IRβ = 1 − 2 ∫|Rβ − β| dβ, balls around the mean, k = 5",
 )
