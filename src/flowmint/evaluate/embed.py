@@ -66,12 +66,24 @@ class _Numbers:
         finite = np.isfinite(self.values)
         scores = np.zeros(len(floats))
         if finite.any():
-            scores = np.interp(floats, self.values[finite], self.scores[finite])
+            scores = _between(floats, self.values[finite], self.scores[finite])
         for infinity, index in ((-np.inf, 0), (np.inf, -1)):
             if len(self.values) and self.values[index] == infinity:
                 scores[floats == infinity] = self.scores[index]
         scores[missing] = 0.0 if self.has_missing else FAR
         return np.column_stack([scores, missing]) if self.has_missing else scores[:, None]
+
+
+def _between(floats: Matrix, values: Matrix, scores: Matrix) -> Matrix:
+    """Interpolate, where NumPy's slopes would overflow between subnormal or between huge numbers."""
+    size = np.abs(values).max() or 1.0
+    places, known = np.clip(floats, values[0], values[-1]) / size, values / size
+    right = np.clip(np.searchsorted(known, places), 1, max(len(known) - 1, 1))
+    if len(known) == 1:
+        return np.full(len(floats), scores[0])
+    low, high = known[right - 1], known[right]
+    share = np.where(high > low, (places - low) / np.where(high > low, high - low, 1.0), 0.0)
+    return np.asarray(scores[right - 1] + np.clip(share, 0.0, 1.0) * (scores[right] - scores[right - 1]))
 
 
 @dataclass(frozen=True)
