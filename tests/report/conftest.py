@@ -20,7 +20,7 @@ from flowmint.evaluate.compare.result import (
 )
 from flowmint.evaluate.leakage import audit_leakage
 from flowmint.evaluate.scores import ClassScores, ColumnValue, Evaluation, Score
-from flowmint.report import Picture
+from flowmint.report import Picture, summarize
 
 HOSTILE = "<script>alert('x')</script> & ünïcode | `*_[](#)` " + "long" * 40
 GENERATORS = ("none", "smote", "vae", "latent_diffusion")
@@ -43,7 +43,7 @@ def make_rows(rows: int, *, seed: int, shift: float = 0.0) -> pl.DataFrame:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def picture() -> Picture:
     """Rows of one class, small."""
     return Picture(
@@ -202,13 +202,37 @@ def make_evaluation(*, attack: str = "ARP_Spoofing") -> Evaluation:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def comparison() -> Comparison:
     """A comparison of one task, with one failed cell."""
     return make_comparison()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def evaluation() -> Evaluation:
     """An evaluation with a score that is not available."""
     return make_evaluation()
+
+
+@pytest.fixture(scope="session", params=["comparison", "evaluation"])
+def document(request, picture):
+    """The dict of a comparison's report, then that of an evaluation's."""
+    return summarize(request.getfixturevalue(request.param), pictures=[picture])
+
+
+@pytest.fixture
+def comparison_of():
+    """What makes a comparison of another attack."""
+    return make_comparison
+
+
+@pytest.fixture
+def evaluation_of():
+    """What makes an evaluation of another attack."""
+    return make_evaluation
+
+
+@pytest.fixture
+def hostile() -> str:
+    """A class name that is long, not of ASCII, and full of signs that formats give a meaning."""
+    return HOSTILE
