@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from flowmint.report import write_report
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FLAGS = (
     "--headless",
@@ -36,12 +39,10 @@ document.getElementById("page").onload = (event) => {{
 @pytest.fixture(scope="session")
 def browser() -> str:
     """The Chromium of this machine."""
-    found = next(
-        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-    )
-    if found is None:
-        pytest.skip("no Chromium is installed")
-    return found
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if found := shutil.which(name):
+            return found
+    pytest.skip("no Chromium is installed")
 
 
 def visit(browser: str, page: Path, profile: Path, *flags: str) -> tuple[str, str]:

@@ -117,8 +117,8 @@ def test_every_format_has_every_heading_verdict_and_reason(document):
     for section in document["sections"]:
         assert section["title"] in html
         assert f"## {section['title']}" in markdown
-    for text in (document["verdict"]["sentence"], *document["verdict"]["details"]):
-        text = " ".join(text.split())
+    for told in (document["verdict"]["sentence"], *document["verdict"]["details"]):
+        text = " ".join(told.split())
         assert text in html
         assert text in markdown
 
