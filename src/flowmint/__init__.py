@@ -12,6 +12,7 @@ from flowmint.errors import FlowmintError
 
 if TYPE_CHECKING:
     from flowmint.balance import Balancer, balance_table
+    from flowmint.evaluate.evaluation import evaluate_tables
     from flowmint.flows.inspect import inspect_table
     from flowmint.flows.read import read_table
     from flowmint.flows.simulate import simulate
@@ -29,6 +30,7 @@ __all__ = [
     "Oversampler",
     "__version__",
     "balance_table",
+    "evaluate_tables",
     "inspect_table",
     "load_generator",
     "read_table",
@@ -43,6 +45,7 @@ _HOMES = {
     "LatentDiffusion": "flowmint.generators",
     "Oversampler": "flowmint.generators",
     "balance_table": "flowmint.balance",
+    "evaluate_tables": "flowmint.evaluate.evaluation",
     "inspect_table": "flowmint.flows.inspect",
     "load_generator": "flowmint.generators",
     "read_table": "flowmint.flows.read",

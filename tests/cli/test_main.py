@@ -16,7 +16,7 @@ from flowmint.generators import load_generator
 if TYPE_CHECKING:
     from pathlib import Path
 
-VERBS = ("inspect", "fit", "sample", "balance", "demo")
+VERBS = ("inspect", "fit", "sample", "balance", "evaluate", "compare", "demo")
 
 
 @pytest.mark.parametrize("verb", ["", *VERBS])

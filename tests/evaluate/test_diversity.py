@@ -46,7 +46,7 @@ def test_neighbourhoods_are_what_they_are_by_hand():
 
 def test_fresh_rows_reach_what_theory_expects():
     distances = Distances.of(cloud(1000, 0), cloud(1000, 1))
-    assert diversity.coverage(distances) == pytest.approx(1 - 2**-5, abs=0.02)  # Naeem et al. 2020, lemma 2
+    assert diversity.coverage(distances) == pytest.approx(1 - 2**-5, abs=0.02)  # as Naeem et al. 2020 derive
     assert diversity.density(distances) == pytest.approx(1, abs=0.1)
     assert diversity.alpha_precision(distances) > 0.95
     assert diversity.beta_recall(distances) > 0.8

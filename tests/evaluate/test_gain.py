@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from flowmint.evaluate.gain import ALL_DEFINITIONS, measure_gains
+from flowmint.evaluate.gain import DEFINITIONS, measure_gains
 from flowmint.evaluate.tables import Rows
 
 DETECTORS = ("random forest", "logistic regression")
@@ -73,7 +73,7 @@ def test_minted_rows_alone_replace_the_real_ones_of_their_class(tables, draw, wa
 def test_every_score_is_there_with_each_detector(tables, draw, watch):
     real, full, _ = tables
     gains = gains_of(real, draw(100, 3), full, watch)
-    assert [score.name for score in gains.scores] == [definition.name for definition in ALL_DEFINITIONS]
+    assert [score.name for score in gains.scores] == [definition.name for definition in DEFINITIONS]
     for score in gains.scores[:-1]:
         assert [part.columns for part in score.per_column] == [("logistic regression",), ("random forest",)][::-1]
     assert gains.scores[-1].reason == "the table of all real rows is not given"

@@ -178,7 +178,8 @@ def _beside(score: Score) -> str:
 def _figure(value: float | None) -> str:
     if value is None:
         return "–"
-    return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
+    text = f"{value:.4f}" if abs(value) < 0.01 else f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
+    return text if float(text.replace(",", "")) else "0"
 
 
 def wrote(path: Path, *, seconds: float) -> None:

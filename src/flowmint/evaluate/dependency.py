@@ -81,6 +81,8 @@ CONTINGENCY = Definition(
     source="total variation distance of contingency tables, on 10 cells of equal share",
 )
 
+DEFINITIONS = (PEARSON, SPEARMAN, MUTUAL_INFORMATION, CONTINGENCY)
+
 
 def numeric_columns(table: pl.DataFrame) -> list[str]:
     """Name the columns of numbers, dates or times, which have correlations."""

@@ -64,6 +64,8 @@ LINEAR = Definition(
     source="Lopez-Paz and Oquab 2017; mean ROC-AUC over folds, on quantile-normal columns",
 )
 
+DEFINITIONS = (BOOSTED, LINEAR)
+
 
 def boosted_trees_auc(real: pl.DataFrame, other: pl.DataFrame, *, seed: int = 0) -> float:
     """Cross-validate histogram gradient boosting that tells two tables apart.

@@ -53,7 +53,7 @@ RECALL = Definition(
     highest=1.0,
     better="reference",
     description="Share of real rows that lie in the ball of any minted row.",
-    source="Kynkäänniemi et al. 2019, eq. 3, k = 5",
+    source="Kynkäänniemi et al. 2019, eq. 2, k = 5",
 )
 DENSITY = Definition(
     name="density",
@@ -63,7 +63,7 @@ DENSITY = Definition(
     highest=np.inf,
     better="reference",
     description="In how many balls of real rows a minted row lies, against the k expected of real ones.",
-    source="Naeem et al. 2020, eq. 3, k = 5",
+    source="Naeem et al. 2020, density, k = 5",
 )
 COVERAGE = Definition(
     name="coverage",
@@ -73,7 +73,7 @@ COVERAGE = Definition(
     highest=1.0,
     better="reference",
     description="Share of real rows whose ball holds a minted row.",
-    source="Naeem et al. 2020, eq. 4, k = 5",
+    source="Naeem et al. 2020, coverage, k = 5",
 )
 ALPHA_PRECISION = Definition(
     name="alpha_precision",
@@ -103,7 +103,7 @@ AUTHENTICITY = Definition(
     highest=1.0,
     better="reference",
     description="Share of minted rows further from their nearest training row than that is from the next one.",
-    source="Alaa et al. 2022, section 4.3; a low one means that training rows were copied",
+    source="Alaa et al. 2022; a low one means that training rows were copied",
 )
 VENDI = Definition(
     name="vendi",
@@ -113,7 +113,7 @@ VENDI = Definition(
     highest=np.inf,
     better="reference",
     description="How many rows that share nothing would be as diverse; the reference is that of real rows.",
-    source="Friedman and Dieng 2023, eq. 1, Gaussian kernel of the median distance between real rows",
+    source="Friedman and Dieng 2023, definition 3.1, Gaussian kernel of the median distance between real rows",
 )
 COPIES = Definition(
     name="copies",
@@ -134,6 +134,19 @@ DUPLICATES = Definition(
     better="reference",
     description="Share of minted rows that repeat another one; the reference is that among as many real rows.",
     source="counted",
+)
+
+DEFINITIONS = (
+    PRECISION,
+    RECALL,
+    DENSITY,
+    COVERAGE,
+    ALPHA_PRECISION,
+    BETA_RECALL,
+    AUTHENTICITY,
+    VENDI,
+    COPIES,
+    DUPLICATES,
 )
 
 
@@ -202,18 +215,18 @@ def precision(distances: Distances, *, k: int = NEIGHBOURS) -> float:
 
 
 def recall(distances: Distances, *, k: int = NEIGHBOURS) -> float:
-    """Share of real rows inside the ball of any other row (Kynkäänniemi et al. 2019, eq. 3)."""
+    """Share of real rows inside the ball of any other row (Kynkäänniemi et al. 2019, eq. 2)."""
     return float((distances.between <= radii(distances.other, k)[None, :]).any(axis=1).mean())
 
 
 def density(distances: Distances, *, k: int = NEIGHBOURS) -> float:
-    """Mean number of real balls that hold an other row, by k (Naeem et al. 2020, eq. 3)."""
+    """Mean number of real balls that hold an other row, by k (Naeem et al. 2020)."""
     inside = distances.between <= radii(distances.real, k)[:, None]
     return float(inside.sum(axis=0).mean() / k)
 
 
 def coverage(distances: Distances, *, k: int = NEIGHBOURS) -> float:
-    """Share of real rows whose ball holds an other row (Naeem et al. 2020, eq. 4)."""
+    """Share of real rows whose ball holds an other row (Naeem et al. 2020)."""
     return float((distances.between.min(axis=1) <= radii(distances.real, k)).mean())
 
 
@@ -261,7 +274,7 @@ def _follows(shares: Matrix, levels: Matrix) -> float:
 
 
 def authenticity(train: Matrix, other: Matrix) -> float:
-    """Share of rows that are no near copy of a training row (Alaa et al. 2022, section 4.3).
+    """Share of rows that are no near copy of a training row (Alaa et al. 2022).
 
     A row is a near copy if it lies nearer to its nearest training row than that one's own nearest
     neighbour among the training rows does.
@@ -284,7 +297,7 @@ def authenticity(train: Matrix, other: Matrix) -> float:
 
 
 def vendi(points: Matrix, *, width: float) -> float:
-    """Exponential of the entropy of the kernel matrix's eigenvalues (Friedman and Dieng 2023, eq. 1).
+    """Exponential of the entropy of the kernel matrix's eigenvalues (Friedman and Dieng 2023, definition 3.1).
 
     Args:
         points: Rows as points [n, dimensions].

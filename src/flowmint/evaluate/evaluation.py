@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, get_args
 import polars as pl
 
 from flowmint.errors import LabelError, SettingError, TableError, nearest
+from flowmint.evaluate import dependency, detectability, diversity, fidelity, gain, privacy
 from flowmint.evaluate.dependency import dependency_scores
 from flowmint.evaluate.detectability import detectability_scores
 from flowmint.evaluate.diversity import diversity_scores
@@ -24,7 +25,7 @@ from flowmint.progress import SILENT
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from flowmint.evaluate.scores import Score
+    from flowmint.evaluate.scores import Definition, Score
     from flowmint.progress import Progress, Stage
 
 MEASURED: tuple[Family, ...] = (
@@ -36,6 +37,16 @@ MEASURED: tuple[Family, ...] = (
     "utility",
 )
 """The families that `evaluate_tables` computes."""
+
+DEFINITIONS: tuple[Definition, ...] = (
+    *fidelity.DEFINITIONS,
+    *dependency.DEFINITIONS,
+    *diversity.DEFINITIONS,
+    *detectability.DEFINITIONS,
+    *privacy.DEFINITIONS,
+    *gain.DEFINITIONS,
+)
+"""Every score that `evaluate_tables` computes, in its order."""
 
 MOST_ROWS = 10_000
 """Rows of each table that are compared; some scores look at fewer of them."""

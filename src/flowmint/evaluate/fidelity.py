@@ -84,7 +84,7 @@ JENSEN_SHANNON = Definition(
     highest=1.0,
     better="lower",
     description="Divergence in bits between the shares of each column's cells or categories.",
-    source="Lin 1991, eq. 3.4, with base 2; numbers in 20 cells of equal share of the real rows",
+    source="Lin 1991, with base 2; numbers in 20 cells of equal share of the real rows",
 )
 MMD = Definition(
     name="mmd",
@@ -96,6 +96,8 @@ MMD = Definition(
     description="Squared kernel distance between whole rows; around 0, and so below it too, where they agree.",
     source="Gretton et al. 2012, eq. 3 (unbiased), Gaussian kernel of the median distance between real rows",
 )
+
+DEFINITIONS = (COLUMN_ERROR, KS_COMPLEMENT, TV_COMPLEMENT, WASSERSTEIN, JENSEN_SHANNON, MMD)
 
 
 @dataclass(frozen=True)

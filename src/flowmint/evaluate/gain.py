@@ -120,7 +120,7 @@ EACH: dict[Definition, tuple[str, str]] = {
 }
 """What is told of every class: what was trained on, and which of `DetectorScores`' numbers it is."""
 
-ALL_DEFINITIONS = (MACRO_ADDED, MACRO_ALONE, *EACH, GAP_CLOSED)
+DEFINITIONS = (MACRO_ADDED, MACRO_ALONE, *EACH, GAP_CLOSED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +140,7 @@ class Gains:
 
 def absent_gains(reason: str) -> Gains:
     """Say why there are no scores of utility."""
-    return Gains(scores=tuple(definition.absent(reason) for definition in ALL_DEFINITIONS), classes={})
+    return Gains(scores=tuple(definition.absent(reason) for definition in DEFINITIONS), classes={})
 
 
 def measure_gains(

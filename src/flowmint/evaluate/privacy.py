@@ -73,8 +73,10 @@ MEMBERSHIP = Definition(
     highest=1.0,
     better="lower",
     description="How well training rows are told from held-out ones by the minted rows around them; 0.5 is not at all.",
-    source="DOMIAS (van Breugel et al. 2023), eq. 2, nearest-neighbour densities; ROC-AUC, the better of k = 1 and 5",
+    source="DOMIAS (van Breugel et al. 2023), nearest-neighbour densities; ROC-AUC, the better of k = 1 and 5",
 )
+
+DEFINITIONS = (CLOSER, DCR_RATIO, NNDR, MEMBERSHIP)
 
 
 def closer_to_training(minted: Matrix, train: Matrix, held: Matrix) -> float:
@@ -232,12 +234,11 @@ def privacy_scores(
     Returns:
         The scores.
     """
-    definitions = (CLOSER, DCR_RATIO, NNDR, MEMBERSHIP)
     if train is None:
-        return tuple(d.absent("there are no training rows to compare with; give them") for d in definitions)
+        return tuple(d.absent("there are no training rows to compare with; give them") for d in DEFINITIONS)
     reason = _too_few(real=real, minted=minted, train=train)
     if reason:
-        return tuple(definition.absent(reason) for definition in definitions)
+        return tuple(definition.absent(reason) for definition in DEFINITIONS)
     parts = _Parts.of(embedding, real=real, minted=minted, train=train, most=min(most, MOST_ROWS), seed=seed)
     functions = (
         partial(closer_to_training, train=parts.known, held=parts.others),
@@ -247,7 +248,7 @@ def privacy_scores(
     )
     return tuple(
         definition.measure(partial(function, parts.minted), partial(function, parts.fresh))
-        for definition, function in zip(definitions, functions, strict=True)
+        for definition, function in zip(DEFINITIONS, functions, strict=True)
     )
 
 

@@ -144,7 +144,7 @@ def bootstrap_interval(
 
 
 def _corrected(ends: Values, numbers: Values, means: Values) -> Values:
-    """Shift the quantiles to take for bias and acceleration (Efron 1987, eq. 2.3 and 6.6)."""
+    """Shift the quantiles to take for bias and acceleration (Efron 1987)."""
     mean, count = numbers.mean(), len(numbers)
     below = ((means < mean).mean() + (means <= mean).mean()) / 2
     bias = ndtri(np.clip(below, 1 / len(means), 1 - 1 / len(means)))
