@@ -5,7 +5,7 @@ import math
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flowmint.errors import TableError
@@ -51,6 +51,8 @@ def test_names_are_told_apart_by_total_variation():
 
 
 @given(FLOATS, FLOATS)
+@example([0.0], [1.797e308])
+@example([-1.797e308] * 9, [1.797e308, 5e-324, *range(20)])
 @settings(max_examples=60)
 def test_any_column_of_numbers_has_bars_that_sum_to_the_finite_share(real, minted):
     picture = make({"a": pl.Series(real, dtype=pl.Float64)}, {"a": pl.Series(minted, dtype=pl.Float64)})

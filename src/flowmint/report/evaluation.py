@@ -10,7 +10,7 @@ from flowmint.report import document as doc
 from flowmint.report.document import Document, Missing, Section, StripPanel, Verdict
 from flowmint.report.leakage import leakage_blocks
 from flowmint.report.rows import row_sections
-from flowmint.report.words import BETTER, FAMILY_LEADS, listed, show_number
+from flowmint.report.words import BETTER, FAMILY_LEADS, THIN, listed, show_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 CLOSE = 0.05
 """Minted rows that fall short of real ones by at most this share of a score's range are called as good."""
+
+F1_ADDED = "f1_added"
+"""The score that tells what minted rows add to real ones."""
 
 MOSTLY, HARDLY = 0.8, 0.4
 """Shares of scores as good as real rows' from which, and below which, the verdict's tone changes."""
@@ -108,9 +111,19 @@ def _verdict(evaluation: Evaluation) -> Verdict:
         f"{s.title} ({show_number(s.value or 0.0)}, real rows {show_number(s.reference or 0.0)})" for _, s in worst
     ]
     detail = f"They fall shortest in {listed(named)}." if named else "They fall short in none."
+    details = [f"{detail} “About as good”: short by at most {CLOSE:.0%} of a score’s range.".replace("%", f"{THIN}%")]
     tone: Tone = "good" if part >= MOSTLY else "bad" if part < HARDLY else "even"
-    detail += f" “About as good”: short by at most {CLOSE:.0%} of a score’s range."
-    return Verdict(tone=tone, sentence=sentence, details=[detail])
+    return Verdict(tone=tone, sentence=sentence, details=[*details, *_gain(evaluation)])
+
+
+def _gain(evaluation: Evaluation) -> list[str]:
+    """Say what detectors gain, where that was measured."""
+    found = [s for s in evaluation.scores if s.name == F1_ADDED and s.value is not None and s.reference is not None]
+    return [
+        f"Detectors find what was minted with a mean F1 of {show_number(s.value or 0.0)} when minted rows are added "
+        f"to the real ones, and of {show_number(s.reference or 0.0)} with the real rows alone."
+        for s in found
+    ]
 
 
 def _key_facts(evaluation: Evaluation) -> list[list[str]]:

@@ -50,6 +50,9 @@ FEW_VALUES = 12
 MOST_NAMES = 6
 """Names that get a bar; the others share one."""
 
+LARGEST, SMALLEST = 1e300, 1e-15
+"""Numbers beyond the first, and sizes below this share of a column's largest, are taken for these: floats end there."""
+
 SKEWED = 30.0
 """A column that reaches this many times its typical size is drawn on a bent axis."""
 
@@ -125,9 +128,10 @@ def column_gaps(picture: Picture) -> list[Gap]:
     return sorted(gaps, key=lambda gap: -gap.distance)
 
 
-def is_constant(picture: Picture, name: str) -> bool:
-    """Tell whether a column has one value alone, the same in real and in minted rows."""
-    return bool(pl.concat([_plain(rows[name]) for rows in picture.seen]).n_unique() == 1)
+def top_share(picture: Picture, name: str) -> float:
+    """Tell which share of real and minted rows together hold a column's most frequent value."""
+    values = pl.concat([_plain(rows[name]) for rows in picture.seen])
+    return int(values.value_counts()["count"].max()) / len(values)  # type: ignore[arg-type]
 
 
 def _distance(real: pl.Series, minted: pl.Series) -> float:
@@ -161,7 +165,7 @@ def histogram(picture: Picture, gap: Gap) -> HistogramPanel:
     if kind_of(picture.real[gap.column].dtype) in {"categorical", "boolean"}:
         return _named_bars(gap, [values.cast(pl.String).fill_null("(empty)") for values in (real, minted)])
     finite = [values.drop_nulls().to_numpy() for values in (real, minted)]
-    finite = [values[np.isfinite(values)] for values in finite]
+    finite = [np.clip(values[np.isfinite(values)], -LARGEST, LARGEST) for values in finite]
     other = [1 - len(kept) / len(values) for kept, values in zip(finite, (real, minted), strict=True)]
     note = f"distance {show_number(gap.distance)}"
     note += f"; not finite: real {share(other[0])}, minted {share(other[1])}" if max(other) > 0 else ""
@@ -199,7 +203,8 @@ def _binned(title: str, note: str, values: Sequence[Numbers]) -> HistogramPanel:
     low, high = np.quantile(pooled, [0.005, 0.995])
     if low == high:
         low, high = pooled.min(), pooled.max()
-    typical = float(np.median(np.abs(pooled[pooled != 0])))
+    size = np.abs(pooled[pooled != 0])
+    typical = max(float(np.median(size)), float(size.max()) * SMALLEST)
     bent = max(abs(low), abs(high)) > SKEWED * typical
     bend = (lambda x: np.arcsinh(x / typical)) if bent else (lambda x: np.asarray(x, dtype=np.float64))
     edges = np.linspace(bend(low), bend(high), BINS + 1)
@@ -235,10 +240,11 @@ def _panel(
     ticks: Sequence[list[float | str]] = (),
 ) -> HistogramPanel:
     real, minted = ([round(part, 5) for part in parts] for parts in shares)
+    tallest = max([*real, *minted])
     return HistogramPanel(
         panel="histogram",
         title=title,
-        note=note,
+        note=f"{note}; tallest bar {share(tallest)}",
         edges=[float(f"{edge:.6g}") for edge in edges],
         labels=list(labels),
         ticks=list(ticks),

@@ -227,7 +227,7 @@ def draw_strip(panel: StripPanel) -> str:
     parts += [line(x, y - 3, x, y + 3, kind="axis") for x in (8, width - 8)]
     if panel["reference"] is not None:
         x = x_of(panel["reference"])
-        parts += [rectangle(x - 1.5, y - 10, 3, 20, kind="real-tick")]
+        parts += [rectangle(x - 1.5, y - 12, 3, 24, kind="real-tick")]
     if panel["value"] is not None:
         if panel["reference"] is not None:
             parts += [line(x_of(panel["reference"]), y, x_of(panel["value"]), y, kind="gap")]

@@ -12,9 +12,9 @@ from flowmint.report.picture import (
     column_gaps,
     correlations,
     histogram,
-    is_constant,
     mixing,
     projections,
+    top_share,
 )
 from flowmint.report.plots import LEARNT_STYLE, MINTED_STYLE, REAL_STYLE
 from flowmint.report.words import listed, share, show_cell, show_number
@@ -28,8 +28,26 @@ if TYPE_CHECKING:
 WORST, BEST = 6, 3
 """How many columns are drawn: the worst ones, and the best ones to compare with."""
 
+DULL = 0.95
+"""A column in which one value has this share of the rows is not drawn among the best: there is little to agree on."""
+
 MOST_PAIRS = 30
 """Pairs of columns listed behind a matrix; the whole matrix is in the JSON."""
+
+COLUMNS_LEAD = (
+    "Where single columns differ most, and where they agree best. Filled bars are real rows held out; hatched and "
+    "outlined ones are minted rows. Distance: Kolmogorov–Smirnov for numbers, total variation for names, 0 where both "
+    "are alike. Skewed columns stand on a bent axis (arcsinh); values beyond its ends are in the outermost bars."
+)
+CORRELATIONS_LEAD = (
+    "Whether columns move together as they do in real rows: Spearman’s rank correlation, columns in the table’s order. "
+    "Squares are positive, diamonds negative; the larger, the stronger; blank is near zero."
+)
+PROJECTION_LEAD = (
+    "Whether minted rows lie where real rows lie, and not only on those that were learnt from. Columns are normal "
+    "scores of the real rows."
+)
+"""What each section shows, and how to read it."""
 
 REAL_AND_MINTED = (("real, held out", REAL_STYLE), ("minted", MINTED_STYLE))
 
@@ -44,19 +62,9 @@ def row_sections(pictures: Sequence[Picture]) -> list[Section]:
         Columns, correlations and projection, each over all pictures.
     """
     parts = (
-        (
-            "columns",
-            "Columns, real and minted",
-            "Where single columns differ most, and where they agree best.",
-            _columns,
-        ),
-        ("correlations", "Correlations", "Whether columns move together as they do in real rows.", _correlations),
-        (
-            "projection",
-            "Rows in a plane",
-            "Whether minted rows lie where real rows lie, and not only there.",
-            _projection,
-        ),
+        ("columns", "Columns, real and minted", COLUMNS_LEAD, _columns),
+        ("correlations", "Correlations", CORRELATIONS_LEAD, _correlations),
+        ("projection", "Rows in a plane", PROJECTION_LEAD, _projection),
     )
     sections = []
     for name, title, lead, make in parts:
@@ -71,9 +79,9 @@ def row_sections(pictures: Sequence[Picture]) -> list[Section]:
 
 def _columns(picture: Picture, name: str) -> list[Block]:
     gaps = column_gaps(picture)
-    varied = [gap for gap in gaps if not is_constant(picture, gap.column)]
-    worst = varied[:WORST]
-    best = varied[len(worst) :][-BEST:][::-1]
+    worst = [gap for gap in gaps if top_share(picture, gap.column) < 1][:WORST]
+    others = [gap for gap in gaps if gap not in worst and top_share(picture, gap.column) < DULL]
+    best = others[-BEST:][::-1]
     blocks: list[Block] = []
     for kind, chosen in (("worst", worst), ("best", best)):
         if chosen:
@@ -94,9 +102,7 @@ def _histograms(picture: Picture, name: str, kind: str, panels: list[HistogramPa
         name,
         f"{picture.title}: {'where they differ most' if kind == 'worst' else 'where they agree best'}",
         description=f"Histograms of real and minted rows for the {kind} columns: {listed}.",
-        note="Filled: real rows held out. Hatched, outlined: minted rows. Distance: Kolmogorov–Smirnov for numbers, "
-        "total variation for names, 0 where both are alike. Skewed columns are drawn on a bent axis (arcsinh); "
-        "values beyond its ends are in the outermost bars.",
+        note="",
         legend=REAL_AND_MINTED,
         panels=panels,
         data=doc.table("Share of rows in each bar", ["column", "value", "real", "minted"], rows),
@@ -128,8 +134,7 @@ def _correlations(picture: Picture, name: str) -> list[Block]:
             picture.title,
             description=f"Rank correlations of {len(real)} columns among real rows, among minted rows, and their "
             f"difference. {told}{constant}",
-            note=f"Spearman’s rank correlation. Squares: positive; diamonds: negative; the larger, the stronger; "
-            f"blank: near zero. Columns in the table’s order. {told}{constant}",
+            note=f"{told}{constant}",
             legend=(),
             panels=panels,
             data=doc.table(
@@ -172,7 +177,7 @@ def _projection(picture: Picture, name: str) -> list[Block]:
             name,
             picture.title,
             description=f"Rows as points of a plane, by {' and by '.join(p.title for p in made)}: {', '.join(names)}.",
-            note="Columns as normal scores of the real rows. " + " ".join(f"{p.title}: {p.note}." for p in made),
+            note="",
             legend=list(zip(names, (REAL_STYLE, MINTED_STYLE, LEARNT_STYLE), strict=False)),
             panels=panels,
             data=doc.table(

@@ -15,7 +15,7 @@ MINUS = "−"
 BETTER = {
     "higher": "higher is better",
     "lower": "lower is better",
-    "reference": "nearest to the real rows is best",
+    "reference": "best near the real rows",
 }
 """Which value of a score is better, in words."""
 
@@ -44,13 +44,15 @@ def show_number(value: float) -> str:
         Its text, with the minus sign of typography.
 
     Examples:
-        >>> [show_number(x) for x in (3, 12500, 0.85511, 1.5, 25.31, 1234.5, 0.00001234, -0.25)]
-        ['3', '12,500', '0.855', '1.500', '25.3', '1,234', '1.23 × 10⁻⁵', '−0.250']
+        >>> [show_number(x) for x in (3, 12500, 0.85511, 1.5, 25.31, 1234.5, 0.00054, 0.000001234, -0.25)]
+        ['3', '12,500', '0.855', '1.500', '25.3', '1,234', '0.00054', '1.23 × 10⁻⁶', '−0.250']
     """
     if isinstance(value, int) or (value == 0):
         shown = f"{int(value):,}"
     elif not math.isfinite(value):
         shown = str(value)
+    elif 1e-5 <= abs(value) < 1e-3:
+        shown = f"{value:.{1 - math.floor(math.log10(abs(value)))}f}"
     elif abs(value) < 1e-3 or abs(value) >= 1e9:
         mantissa, _, power = f"{value:.2e}".partition("e")
         shown = f"{_trim(mantissa)} × 10{str(int(power)).translate(SUPERSCRIPTS)}"
