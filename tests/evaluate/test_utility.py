@@ -124,3 +124,24 @@ def test_no_class_in_common_is_no_score():
     labels = pl.Series(np.where(y, "attack", "benign"))
     with pytest.raises(ScoreError, match="share no class"):
         multiclass_scores(train, labels, train, pl.Series(["other"] * 60), seed=0)
+
+
+def test_an_interruption_ends_training_in_whatever_detector(monkeypatch):
+    from sklearn.neural_network import MLPClassifier
+
+    from flowmint.evaluate.utility import DETECTORS, fit_quietly
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(MLPClassifier, "_backprop", interrupt)
+    train, attack = make(60, 0)
+    matrix, _ = to_matrices(train, train)
+    with pytest.raises(KeyboardInterrupt):
+        fit_quietly(DETECTORS["MLP"](rows=60, seed=0), matrix, attack)
+
+
+def test_numbers_beyond_single_precision_are_learnt_from():
+    (train, y), (test, z) = make(80, 0), make(80, 1)
+    train, test = (table.with_columns(huge=pl.col("x") * 1e307) for table in (train, test))
+    assert all(score > 0.7 for score in detector_f1(train, y, test, z, seed=0).values())

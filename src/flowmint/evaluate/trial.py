@@ -113,18 +113,21 @@ def try_balance(
     if not wanted:
         message = "every class has its target already, so nothing is minted that could be tried; give a higher target"
         raise TableError(message)
+    if not any(round(SHARE * counts[name]) for name in wanted):
+        raise _no_rows(wanted)
     tries = [
         _try(table, label=label, generator=generator, target=target, seed=seed, missing=missing, progress=progress)
         for seed in seeds
     ]
     told = [name for name in wanted if all(_has_scores(one, name) for one in tries)]
     if not told:
-        message = (
-            f"none of the classes to mint ({', '.join(map(repr, wanted[:5]))}) has rows to hold out; "
-            "a trial needs some 4 rows of a class"
-        )
-        raise TableError(message)
+        raise _no_rows(wanted)
     return _as_run(tries, told, table=table, label=label, generator=generator, command=command, progress=progress)
+
+
+def _no_rows(wanted: Sequence[str]) -> TableError:
+    named = ", ".join(map(repr, wanted[:5]))
+    return TableError(f"none of the classes to mint ({named}) has rows to hold out; a trial needs some 4 rows of one")
 
 
 def scale_target(target: Target, counts: Mapping[str, int], left: Mapping[str, int]) -> Target:
@@ -193,8 +196,11 @@ def _try(
                 multiclass_scores(features, rows[label], test, split.test[label], seed=seed, detectors=detectors)
             )
             stage.advance(1)
+    shared = minted.filter(pl.col(label).is_in(split.test[label].unique().implode()))
+    if not shared.height:
+        raise _no_rows(minted[label].cast(pl.String).unique().sort().to_list())
     evaluation = evaluate_tables(
-        split.test, minted, train=split.train, label=label, families=INTRINSIC, seed=seed, progress=progress
+        split.test, shared, train=split.train, label=label, families=INTRINSIC, seed=seed, progress=progress
     )
     return _Try(
         seed=seed,

@@ -78,6 +78,9 @@ DETECTORS: dict[str, Callable[..., Any]] = {
 FOUR = ("logistic regression", "MLP", "random forest", "XGBoost")
 """The detectors over which the few-shot benchmark and the demonstration take their means."""
 
+_LARGEST = 1e30
+"""Beyond it, single precision and squares overflow inside detectors."""
+
 _EXTRAS = {"XGBoost": "xgboost", "LightGBM": "lightgbm"}
 
 
@@ -284,7 +287,12 @@ def fit_quietly(detector: Any, matrix: Matrix, classes: Labels | Codes) -> None:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        detector.fit(matrix, classes.astype(np.int64))
+        warnings.filterwarnings("error", "Training interrupted by user", UserWarning)
+        try:
+            detector.fit(matrix, classes.astype(np.int64))
+        except UserWarning as error:
+            # scikit-learn's MLP swallows Ctrl-C: the run would go on with a network that is half trained
+            raise KeyboardInterrupt from error
 
 
 def to_matrices(train: pl.DataFrame, test: pl.DataFrame) -> tuple[Matrix, Matrix]:
@@ -312,7 +320,7 @@ def _numbers(train: pl.Series, test: pl.Series) -> tuple[Matrix, Matrix]:
     finite = columns[0][np.isfinite(columns[0])]
     low, high, middle = (finite.min(), finite.max(), np.median(finite)) if len(finite) else (0.0, 0.0, 0.0)
     first, second = (np.nan_to_num(c, nan=middle, posinf=high, neginf=low)[:, None] for c in columns)
-    return first, second
+    return np.clip(first, -_LARGEST, _LARGEST), np.clip(second, -_LARGEST, _LARGEST)
 
 
 def _categories(train: pl.Series, test: pl.Series) -> tuple[Matrix, Matrix]:

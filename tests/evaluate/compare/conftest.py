@@ -1,14 +1,12 @@
-"""A comparison to draw and to test with, made from made-up cells: nothing is trained."""
+"""A made-up comparison, in which nothing is trained, and a small task with a plan that takes seconds."""
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
-
 import numpy as np
+import polars as pl
+import pytest
 
-from flowmint.evaluate.compare import ALL_REAL, NONE, Cell, Comparison, Plan, ScoreAbout, ScoreValue
+from flowmint.evaluate.compare import ALL_REAL, NONE, Cell, Comparison, Plan, ScoreAbout, ScoreValue, Task
 from flowmint.evaluate.compare.result import TaskAbout
 from flowmint.evaluate.compare.summarize import summarize
 from flowmint.evaluate.leakage import Constant, Leakage, Tell
@@ -138,5 +136,41 @@ def _about(name: str, title: str, family: str, better: str, lowest: float, highe
     )
 
 
-if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(json.dumps(make_comparison().to_json(), indent=1), encoding="utf-8")
+@pytest.fixture
+def comparison() -> Comparison:
+    """A made-up comparison."""
+    return make_comparison()
+
+
+def make_flows(rows: int = 120, attack_rows: int = 80, *, seed: int = 0) -> pl.DataFrame:
+    """Draw benign and attack rows that overlap, a column that gives the attack away, and one of names."""
+    rng = np.random.default_rng(seed)
+    attack = np.arange(rows + attack_rows) >= rows
+    return pl.DataFrame(
+        {
+            "Rate": rng.gamma(2.0, 10.0, len(attack)) + 12 * attack,
+            "Std": rng.normal(size=len(attack)) + attack,
+            "Number": np.where(attack, 100, 10),
+            "Protocol": rng.choice(["tcp", "udp"], len(attack)),
+            "Label": np.where(attack, "Scan", "Benign"),
+        }
+    )
+
+
+@pytest.fixture
+def task() -> Task:
+    """A small task."""
+    return Task(name="scan", table=make_flows(), label="Label", attack="Scan")
+
+
+@pytest.fixture
+def plan() -> Plan:
+    """A plan that takes seconds."""
+    return Plan(
+        rows=(5, 10),
+        seeds=(0, 1),
+        generators=(NONE, "random_oversampling", ALL_REAL),
+        detectors=("logistic regression",),
+        most=60,
+        families=(),
+    )
