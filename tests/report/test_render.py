@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from flowmint.report import summarize
-from flowmint.report.render import RENDERERS, render_html, render_json, render_markdown
+from flowmint.report.render import RENDERERS, plain, render_html, render_json, render_markdown
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 
@@ -144,6 +144,17 @@ def test_rows_of_markdown_tables_have_as_many_cells_as_their_header(comparison_o
             width = cells
         else:
             width = None
+
+
+def test_the_best_of_a_column_is_bold_in_the_page_and_in_markdown(comparison):
+    document = summarize(comparison)
+    assert '<td class="interval"><b>0.650</b>' in render_html(document)
+    assert "| **0.650** \\[0.620, 0.680\\] |" in render_markdown(document)
+
+
+@pytest.mark.parametrize(("given", "shown"), [("- a", "\\- a"), ("1. a", "1\\. a"), ("-a", "-a"), ("2.5 a", "2.5 a")])
+def test_a_line_that_looks_like_a_list_is_none(given, shown):
+    assert plain(given) == shown
 
 
 def test_markdown_has_no_live_html(evaluation_of, hostile):

@@ -18,7 +18,7 @@ from flowmint.report.document import (
     Series,
 )
 from flowmint.report.view import estimated, style_of, with_f1
-from flowmint.report.words import share, show_cell
+from flowmint.report.words import share, show_fixed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -136,7 +136,7 @@ def _f1_figure(views: Sequence[View]) -> Figure | None:
     return doc.figure(
         "f1-by-rows",
         "F1 by number of real attack rows" if many else f"F1 with {views[0].span}",
-        description=". ".join(_told(rows, panel["title"]) for panel in panels[::2]),
+        description=". ".join(_told(panel, rows) for panel in panels[::2]),
         note="Whiskers: 95 % intervals over seeds; gains are paired over seeds, so that what seeds share cancels out."
         + apart,
         legend=list(legend.items()) if many else [],
@@ -153,10 +153,14 @@ def _bracket(point: Point) -> Interval:
     return Interval(mean=point["y"], low=point["low"], high=point["high"], best=False)
 
 
-def _told(rows: Sequence[Sequence[Cell]], title: str) -> str:
-    """Tell in words what the lines of a task show."""
-    told = [f"{row[2]} {show_cell(row[4])} with {row[3]:,}" for row in rows if row[:2] == [title, MEASURES["f1"]]]
-    return f"{title}, mean F1 by generator and number of real rows: {', '.join(told)}"
+def _told(panel: Panel, rows: Sequence[Sequence[Cell]]) -> str:
+    """Tell in words where each line of a panel begins and ends."""
+    own = [row for row in rows if row[0] == panel["title"] and row[1] == MEASURES["f1"]]
+    told = []
+    for name in dict.fromkeys(row[2] for row in own):
+        ends = [f"{show_fixed(cast('Interval', row[4])['mean'])} with {row[3]:,}" for row in own if row[2] == name]
+        told.append(f"{name} {' to '.join(dict.fromkeys((ends[0], ends[-1])))} real rows")
+    return f"{panel['title']}, mean F1: {', '.join(told)}"
 
 
 def _series(view: View, name: str, style: int, measure: str) -> Series:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -20,10 +20,13 @@ from flowmint.report.words import BETTER, DASH, THIN, show_cell, show_interval, 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from flowmint.report.document import Block, Cell, Document, Figure, Table
+    from flowmint.report.document import Block, Cell, Document, Figure, Interval, Table
 
 TONE_SIGNS = {"good": "▲", "even": "■", "bad": "▼", "unknown": "?"}
 """The sign beside the verdict: tones are told by more than colour."""
+
+LIST_SIGN = re.compile(r"^(\d*)([-+.)])(?=\s)")
+"""What makes a list of a line that begins with it."""
 
 MARKDOWN_SIGNS = re.compile(r"([\\`*_{}\[\]<>#|~&!])")
 
@@ -123,8 +126,8 @@ def _markdown_figure(block: Figure) -> list[str]:
 def _markdown_table(block: Table) -> list[str]:
     lines = [f"**{plain(block['title'])}**", ""] if block["title"] else []
     rule = ["---:" if right else "---" for right in right_aligned(block)]
-    lines += [_markdown_row(block["columns"]), _markdown_row(rule, raw=True)]
-    lines += [_markdown_row([show_cell(cell) for cell in row]) for row in block["rows"]]
+    lines += [_markdown_row([plain(name) for name in block["columns"]]), _markdown_row(rule)]
+    lines += [_markdown_row([_markdown_cell(cell) for cell in row]) for row in block["rows"]]
     return [*lines, *(["", plain(block["note"])] if block["note"] else [])]
 
 
@@ -132,8 +135,17 @@ def _is_text(rows: Sequence[Sequence[Cell]], index: int) -> bool:
     return any(isinstance(cell := row[index], str) and not cell.endswith(f"{THIN}%") for row in rows)
 
 
-def _markdown_row(cells: Sequence[str], *, raw: bool = False) -> str:
-    return f"| {' | '.join(cell if raw else plain(cell) for cell in cells)} |"
+def _markdown_cell(cell: Cell) -> str:
+    """Write a cell; what is best of its column is bold."""
+    if cell_kind(cell) != "interval":
+        return plain(show_cell(cell))
+    interval = cast("Interval", cell)
+    mean, ends = show_interval(interval)
+    return " ".join(part for part in (f"**{mean}**" if interval["best"] else mean, plain(ends)) if part)
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def plain(content: str) -> str:
@@ -143,7 +155,8 @@ def plain(content: str) -> str:
         >>> plain("<b>a|b</b>")
         '\\<b\\>a\\|b\\</b\\>'
     """
-    return MARKDOWN_SIGNS.sub(r"\\\1", " ".join(content.split()))
+    escaped = MARKDOWN_SIGNS.sub(r"\\\1", " ".join(content.split()))
+    return LIST_SIGN.sub(r"\1\\\2", escaped)
 
 
 RENDERERS = {".html": render_html, ".md": render_markdown, ".json": render_json}
