@@ -142,3 +142,21 @@ def test_a_csv_is_compared_with_a_parquet_file(flowmint, files, tmp_path):
     draw(80, 1).write_csv(minted)
     result = flowmint(*options({**files, "minted": minted}, "--label", "Label", *QUICK))
     assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("kind", [pl.Boolean, pl.Int8, pl.Float64])
+def test_a_report_takes_classes_that_are_no_text(flowmint, files, tmp_path, kind):
+    for path in files.values():
+        table = pl.read_parquet(path)
+        table.with_columns(Label=(pl.col("Label") == "Benign").cast(kind)).write_parquet(path)
+    out = tmp_path / "report.md"
+    result = flowmint(*options(files, "--label", "Label", "--report", out, "--families", "distribution"))
+    assert result.exit_code == 0, result.output
+    assert out.exists()
+
+
+def test_rows_without_a_label_have_a_report_too(flowmint, files, tmp_path):
+    out = tmp_path / "report.html"
+    result = flowmint(*options(files, "--drop", "Label", "--report", out, *QUICK))
+    assert result.exit_code == 0, result.output
+    assert out.exists()

@@ -187,20 +187,17 @@ def _audit(found: Evaluation, tables: dict[str, pl.DataFrame], progress: Progres
 
 def _pictures(found: Evaluation, tables: dict[str, pl.DataFrame]) -> list[Picture]:
     """Rows to draw: of each class, the rarest first, or all together where there is no label."""
-    import polars as pl
-
+    from flowmint.evaluate.tables import class_names
     from flowmint.report import Picture
 
     shown = {name: tables[name].select(found.columns) for name in ("real", "minted", "train") if name in tables}
     if found.label is None:
         return [Picture(title="all rows", **shown, seed=found.seed)]
+    names = {name: class_names(tables[name][found.label]) for name in shown}
     classes = sorted(found.classes, key=lambda scores: scores.train_rows or scores.real_rows)[:MOST_PICTURES]
     pictures = []
     for scores in classes:
-        own = {
-            name: table.filter(tables[name][found.label].cast(pl.String) == scores.name)
-            for name, table in shown.items()
-        }
+        own = {name: table.filter(names[name] == scores.name) for name, table in shown.items()}
         own = {name: table for name, table in own.items() if table.height}
         pictures.append(Picture(title=scores.name, **own, seed=found.seed))
     return pictures

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from flowmint.evaluate.neighbours import kth_distances, nearest_others
 from flowmint.evaluate.scores import Definition, need_rows
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ NEIGHBOURS = 5
 """k: how far a row's ball reaches. With fresh real rows a ball then holds at least one in 97 % of cases."""
 
 MOST_ROWS = 2_000
+MOST_TRAIN_ROWS = 10_000
+"""Training rows among which near copies are looked for."""
+
 MOST_ROWS_OF_VENDI = 1_000
 LEAST_ROWS = 10
 LEVELS = 30
@@ -290,10 +294,10 @@ def authenticity(train: Matrix, other: Matrix) -> float:
         ScoreError: There are too few rows.
     """
     need_rows(min(len(train), len(other)), LEAST_ROWS, what="training or minted rows")
-    distances = cdist(other, train)
-    nearest = distances.argmin(axis=1)
-    own = radii(cdist(train, train), 1)
-    return float((distances[np.arange(len(other)), nearest] > own[nearest]).mean())
+    nearest, distances = nearest_others(other, train)
+    asked, back = np.unique(nearest, return_inverse=True)
+    own = kth_distances(train[asked], train, 2)[:, 1]  # the first is the row itself
+    return float((distances > own[back]).mean())
 
 
 def vendi(points: Matrix, *, width: float) -> float:
@@ -404,7 +408,7 @@ def _neighbour_scores(rows: Comparison) -> list[Score]:
 def _authenticity_score(rows: Comparison, train: pl.DataFrame | None) -> Score:
     if train is None:
         return AUTHENTICITY.absent("there are no training rows to compare with; give them")
-    order = np.random.default_rng(rows.seed).permutation(train.height)[:MOST_ROWS]
+    order = np.random.default_rng(rows.seed).permutation(train.height)[:MOST_TRAIN_ROWS]
     points = rows.embedding.transform(train[order])
     return AUTHENTICITY.measure(
         lambda: authenticity(points, rows.minted_points), lambda: authenticity(points, rows.real_points)

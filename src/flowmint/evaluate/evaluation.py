@@ -16,9 +16,9 @@ from flowmint.evaluate.fidelity import distribution_scores
 from flowmint.evaluate.gain import Gains, absent_gains, count_tables, measure_gains
 from flowmint.evaluate.privacy import privacy_scores
 from flowmint.evaluate.scores import ClassScores, Evaluation, Family
-from flowmint.evaluate.tables import Rows, align_tables, match_rows, varying_columns
+from flowmint.evaluate.tables import Rows, align_tables, class_names, match_rows, varying_columns
 from flowmint.flows.frames import Native, to_polars
-from flowmint.flows.schema import Classes, split_label
+from flowmint.flows.schema import split_label
 from flowmint.generators.settings import check_setting
 from flowmint.progress import SILENT
 
@@ -277,9 +277,7 @@ def _rows(table: pl.DataFrame, label: str | None, name: str) -> Rows:
     except LabelError as error:
         message = f"{name}: {error}"
         raise LabelError(message) from error
-    classes = Classes.of(labels)
-    names = pl.Series(classes.names, dtype=pl.String)
-    return Rows(table=features, classes=names[classes.codes(labels)])
+    return Rows(table=features, classes=class_names(labels))
 
 
 def _shared_classes(real: Rows, minted: Rows) -> tuple[tuple[str, ...], list[str]]:

@@ -13,10 +13,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.spatial.distance import cdist
 from sklearn.metrics import roc_auc_score
 
 from flowmint.errors import ScoreError
+from flowmint.evaluate.neighbours import kth_distances, nearest_others
 from flowmint.evaluate.scores import Definition, need_rows
 from flowmint.evaluate.tables import matched_counts, scale_counts
 
@@ -30,10 +30,16 @@ if TYPE_CHECKING:
     Matrix = npt.NDArray[np.float64]
 
 MOST_ROWS = 4_000
-"""Rows of each table that are looked at."""
+"""Rows of each table whose neighbours are looked for."""
+
+MOST_OTHERS = 10_000
+"""Rows of each table among which they are looked for: what was copied is only found among many."""
 
 LEAST_ROWS = 10
 QUANTILE = 0.05
+TRIED = (1, 5)
+"""Neighbours by which the attacker tells densities."""
+
 
 CLOSER = Definition(
     name="closer_to_training",
@@ -94,7 +100,7 @@ def closer_to_training(minted: Matrix, train: Matrix, held: Matrix) -> float:
         ScoreError: There are too few rows.
     """
     need_rows(min(len(minted), len(train), len(held)), LEAST_ROWS)
-    to_train, to_held = nearest(minted, train), nearest(minted, held)
+    to_train, to_held = nearest_others(minted, train)[1], nearest_others(minted, held)[1]
     return float((to_train < to_held).mean() + (to_train == to_held).mean() / 2)
 
 
@@ -113,11 +119,11 @@ def closest_record_ratio(minted: Matrix, train: Matrix, held: Matrix) -> float:
         ScoreError: There are too few rows, or real rows repeat so much that the quantile is 0.
     """
     need_rows(min(len(minted), len(train), len(held)), LEAST_ROWS)
-    own = float(np.quantile(nearest(held, train), QUANTILE))
+    own = float(np.quantile(nearest_others(held, train)[1], QUANTILE))
     if own == 0:
         message = f"{QUANTILE:.0%} of the held-out rows or more equal training rows, so there is no distance to compare"
         raise ScoreError(message)
-    return float(np.quantile(nearest(minted, train), QUANTILE)) / own
+    return float(np.quantile(nearest_others(minted, train)[1], QUANTILE)) / own
 
 
 def nearest_neighbour_distance_ratio(minted: Matrix, train: Matrix) -> float:
@@ -134,8 +140,7 @@ def nearest_neighbour_distance_ratio(minted: Matrix, train: Matrix) -> float:
         ScoreError: There are too few rows.
     """
     need_rows(min(len(minted), len(train)), LEAST_ROWS)
-    two = np.partition(cdist(minted, train), 1, axis=1)[:, :2]
-    first, second = two.min(axis=1), two.max(axis=1)
+    first, second = kth_distances(minted, train, 2).T
     return float(np.where(second > 0, first / np.where(second > 0, second, 1.0), 1.0).mean())
 
 
@@ -161,17 +166,9 @@ def membership_inference(minted: Matrix, members: Matrix, others: Matrix, refere
     need_rows(min(len(minted), len(members), len(others), len(reference)), LEAST_ROWS)
     is_member = np.arange(len(members) + len(others)) < len(members)
     targets = np.concatenate([members, others])
-    to_minted, to_reference = cdist(targets, minted), cdist(targets, reference)
-    areas = []
-    for k in (1, 5):
-        near, usual = (np.partition(d, k - 1, axis=1)[:, k - 1] for d in (to_minted, to_reference))
-        areas.append(roc_auc_score(is_member, np.log(usual + 1e-9) - np.log(near + 1e-9)))
-    return float(max(areas))
-
-
-def nearest(points: Matrix, others: Matrix) -> Matrix:
-    """Give the distance of each point to the nearest of others [rows]."""
-    return np.asarray(cdist(points, others).min(axis=1))
+    near, usual = (kth_distances(targets, points, max(TRIED)) for points in (minted, reference))
+    ratios = np.log(usual + 1e-9) - np.log(near + 1e-9)
+    return max(float(roc_auc_score(is_member, ratios[:, k - 1])) for k in TRIED)
 
 
 @dataclass(frozen=True)
@@ -181,13 +178,15 @@ class _Parts:
     Attributes:
         known: Training rows [m, dimensions].
         others: As many held-out rows of each class, which were not trained on [m, dimensions].
-        minted: Minted rows [n, dimensions].
+        every: Minted rows, as many as an attacker would use [l, dimensions].
+        minted: Fewer minted rows [n, dimensions].
         fresh: As many held-out rows of each class, in the place of the minted ones [n, dimensions].
         usual: As many more, which stand for real rows at large [n, dimensions].
     """
 
     known: Matrix
     others: Matrix
+    every: Matrix
     minted: Matrix
     fresh: Matrix
     usual: Matrix
@@ -195,7 +194,8 @@ class _Parts:
     @classmethod
     def of(cls, embedding: Embedding, *, real: Rows, minted: Rows, train: Rows, most: int, seed: int) -> _Parts:
         rng = np.random.default_rng(seed)
-        few, many = (scale_counts(matched_counts([real, other], parts_of_first=3), most) for other in (train, minted))
+        few = scale_counts(matched_counts([real, train], parts_of_first=3), MOST_OTHERS)
+        many = scale_counts(matched_counts([real, minted], parts_of_first=3), most)
         thirds = {name: count // 3 for name, count in real.counts().items()}
         held = real.draw({name: 3 * third for name, third in thirds.items()}, rng)
         place = embedding.transform
@@ -206,6 +206,7 @@ class _Parts:
         return cls(
             known=place(train.mixed(train.draw(few, rng).values(), rng)),
             others=place(real.mixed(others, rng)),
+            every=place(minted.table[rng.permutation(minted.table.height)[:MOST_OTHERS]]),
             minted=place(minted.mixed(minted.draw(many, rng).values(), rng)),
             fresh=place(real.mixed(fresh, rng)),
             usual=place(real.mixed(usual, rng)),
@@ -239,16 +240,22 @@ def privacy_scores(
     reason = _too_few(real=real, minted=minted, train=train)
     if reason:
         return tuple(definition.absent(reason) for definition in DEFINITIONS)
-    parts = _Parts.of(embedding, real=real, minted=minted, train=train, most=min(most, MOST_ROWS), seed=seed)
+    most = min(most, MOST_ROWS)
+    parts = _Parts.of(embedding, real=real, minted=minted, train=train, most=most, seed=seed)
     functions = (
         partial(closer_to_training, train=parts.known, held=parts.others),
         partial(closest_record_ratio, train=parts.known, held=parts.usual),
         partial(nearest_neighbour_distance_ratio, train=parts.known),
-        partial(membership_inference, members=parts.known, others=parts.others, reference=parts.usual),
     )
-    return tuple(
-        definition.measure(partial(function, parts.minted), partial(function, parts.fresh))
-        for definition, function in zip(DEFINITIONS, functions, strict=True)
+    attack = partial(
+        membership_inference, members=parts.known[:most], others=parts.others[:most], reference=parts.usual
+    )
+    return (
+        *(
+            definition.measure(partial(function, parts.minted), partial(function, parts.fresh))
+            for definition, function in zip(DEFINITIONS, functions, strict=False)
+        ),
+        MEMBERSHIP.measure(partial(attack, parts.every), partial(attack, parts.fresh)),
     )
 
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from flowmint.errors import TableError
 from flowmint.evaluate.embed import Embedding
-from flowmint.flows.schema import check_dtype, compare_columns, has_value
+from flowmint.flows.schema import Classes, check_dtype, compare_columns, has_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -203,6 +203,22 @@ class Rows:
     def mixed(self, parts: Iterable[Indices], rng: np.random.Generator) -> pl.DataFrame:
         """Give the rows of some numbers in random order."""
         return self.table[rng.permutation(np.concatenate(list(parts)))]
+
+
+def class_names(labels: pl.Series) -> pl.Series:
+    """Give the class of each row by its name.
+
+    Args:
+        labels: Labels [rows].
+
+    Returns:
+        Names [rows].
+
+    Raises:
+        LabelError: A label is empty, or they are no text, numbers or booleans.
+    """
+    classes = Classes.of(labels)
+    return pl.Series(classes.names, dtype=pl.String)[classes.codes(labels)]
 
 
 def level_counts(counts: Mapping[str, int], most: int) -> dict[str, int]:
