@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -198,3 +199,18 @@ def test_inspect_shows_the_leakage_audit(flowmint, table):
 def test_a_benign_class_is_for_the_audit(flowmint, table):
     result = flowmint("inspect", table, "--label", "Label", "--benign", "Benign")
     assert result.exit_code == 2
+
+
+def test_captures_stay_on_one_side(flowmint, tmp_path):
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "captures"
+    folder.mkdir()
+    for name, centre in (("Benign1", 0), ("Benign2", 0), ("Benign3", 0), ("Scan1", 3), ("Scan2", 3)):
+        rows = pl.DataFrame({"Rate": rng.normal(centre, 1, 12), "Std": rng.normal(centre, 1, 12)})
+        rows.write_csv(folder / f"{name}.pcap.csv")
+    options = ("--label-from-name", "--attack", "Scan", "--split", "capture", *QUICK, "--out", tmp_path / "r.json")
+    result = flowmint("compare", folder, *options)
+    assert result.exit_code == 0, result.output
+    found = Comparison.from_json(json.loads((tmp_path / "r.json").read_text()))
+    assert found.tasks[0].columns == ("Rate", "Std")
+    assert {cell.test_attack_rows for cell in found.cells} == {12}
