@@ -218,7 +218,7 @@ class _Work:
         scores = together
         if len(self.classes) > 1:
             scores, _ = self.compare([name], stage, most=MOST_ROWS_OF_CLASS)
-            scores = tuple(replace(s, per_column=()) if s.family == "dependency" else s for s in scores)
+        scores = tuple(replace(s, per_column=()) if s.family == "dependency" else s for s in scores)  # pairs are many
         return ClassScores(
             name=name,
             real_rows=self.real.counts()[name],
