@@ -96,6 +96,23 @@ def test_several_tasks_are_counted(comparison):
     assert len(document["verdict"]["details"]) == 2
 
 
+def test_several_tasks_with_one_verdict_are_told_at_once(comparison):
+    other = replace(comparison.tasks[0], name="flood")
+    twins = tuple(replace(summary, task="flood") for summary in comparison.summaries)
+    document = summarize(replace(comparison, tasks=(*comparison.tasks, other), summaries=comparison.summaries + twins))
+    sentence = "All 2 comparisons: Rows minted by latent_diffusion help to detect the attack."
+    assert document["verdict"]["sentence"] == sentence
+
+
+def test_a_lead_whose_interval_holds_zero_is_no_lead(comparison):
+    lead = replace(comparison.summaries[0].metrics["f1"], mean=0.01, low=-0.01, high=0.03)
+    summaries = tuple(
+        replace(summary, ours_ahead=lead) if summary.generator == "vae" else summary for summary in comparison.summaries
+    )
+    details = summarize(replace(comparison, summaries=summaries))["verdict"]["details"]
+    assert details[0].endswith("It is ahead of smote; not told apart from vae.")
+
+
 def test_without_a_generator_of_its_own_the_best_one_is_told(comparison):
     document = summarize(replace(comparison, plan=replace(comparison.plan, ours=None)))
     assert "latent_diffusion help" in document["verdict"]["sentence"]

@@ -69,7 +69,7 @@ def _key_facts(comparison: Comparison) -> list[list[str]]:
         ["tasks", listed([task.name for task in comparison.tasks])],
         ["real attack rows", ", ".join(f"{rows:,}" for rows in plan.rows)],
         ["seeds", f"{len(plan.seeds)}"],
-        ["generators", listed([name for name in plan.generators if name not in REFERENCES])],
+        ["generators", listed([name for name in plan.generators if name not in REFERENCES], most=12)],
         ["detectors", listed(list(plan.detectors))],
     ]
 

@@ -106,7 +106,11 @@ def draw_lines(panel: LinesPanel) -> str:
     edges = (counts[0] / 1.25, counts[-1] * 1.25)
     x_of = logarithmic(*edges, left, right)
     low, high, ticks = _value_range(panel)
-    y_of = linear(low, high, bottom, top)
+    straight = linear(low, high, bottom, top)
+
+    def y_of(value: float) -> float:
+        return straight(min(max(value, low), high))
+
     parts = [line(left, y_of(tick), right, y_of(tick), kind="grid") for tick in ticks]
     parts += [text(left - 7, y_of(tick) + 4, show_tick(tick), anchor="end", kind="tick") for tick in ticks]
     parts += [text(x_of(count), bottom + 17, show_tick(count), anchor="middle", kind="tick") for count in counts]

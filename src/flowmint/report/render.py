@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from flowmint.report.document import cell_kind
 from flowmint.report.plots import draw, legend_mark
-from flowmint.report.words import BETTER, DASH, THIN, show_cell, show_interval, show_number
+from flowmint.report.words import BETTER, DASH, show_cell, show_interval, show_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 TONE_SIGNS = {"good": "▲", "even": "■", "bad": "▼", "unknown": "?"}
 """The sign beside the verdict: tones are told by more than colour."""
+
+NUMERIC = re.compile(r"[−+\d.,]+( × 10[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+)?( \([^()]*\))?(\u00a0%)?")
+"""Text that is a number: a percentage, or a score with that of real rows in brackets."""
 
 LIST_SIGN = re.compile(r"^(\d*)([-+.)])(?=\s)")
 """What makes a list of a line that begins with it."""
@@ -132,7 +135,7 @@ def _markdown_table(block: Table) -> list[str]:
 
 
 def _is_text(rows: Sequence[Sequence[Cell]], index: int) -> bool:
-    return any(isinstance(cell := row[index], str) and not cell.endswith(f"{THIN}%") for row in rows)
+    return any(isinstance(cell := row[index], str) and not NUMERIC.fullmatch(cell) for row in rows)
 
 
 def _markdown_cell(cell: Cell) -> str:

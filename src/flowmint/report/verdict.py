@@ -63,10 +63,13 @@ def comparison_verdict(views: Sequence[View]) -> Verdict:
         return Verdict(tone=TONES[head.verdict], sentence=sentence, details=details)
     counted = {word: count for word in TONES if (count := sum(head.verdict == word for _, head in told))}
     names = listed(sorted({head.generator for _, head in told}))
+    if len(counted) == 1:
+        word = next(iter(counted))
+        sentence = f"All {len(told)} comparisons: {SENTENCES[word].format(generator=names, attack='the attack')}"
+        return Verdict(tone=TONES[word], sentence=sentence, details=details)
     parts = [COUNTED[word].format(count=count) for word, count in counted.items()]
     sentence = f"Of {len(told)} comparisons, rows minted by {names} {listed(parts)}."
-    tone = TONES[next(iter(counted))] if len(counted) == 1 else "even"
-    return Verdict(tone=tone, sentence=sentence, details=details)
+    return Verdict(tone="even", sentence=sentence, details=details)
 
 
 def _detail(view: View, head: Summary) -> str:
@@ -108,6 +111,6 @@ def _ahead(view: View, ours: str) -> str:
         place = "behind" if lead.low is not None and lead.low > 0 else "ahead" if (lead.high or 0) < 0 else "level"
         groups[place].append(name)
     parts = [f"ahead of {listed(groups['behind'])}"] if groups["behind"] else []
-    parts += [f"level with {listed(groups['level'])}"] if groups["level"] else []
+    parts += [f"not told apart from {listed(groups['level'])}"] if groups["level"] else []
     parts += [f"behind {listed(groups['ahead'])}"] if groups["ahead"] else []
     return f" It is {'; '.join(parts)}." if parts else ""
