@@ -35,7 +35,7 @@ from rich.progress import track
 from scipy.stats import t as student
 
 from flowmint.balance import balance_table
-from flowmint.evaluate.utility import detector_f1
+from flowmint.evaluate.utility import FOUR, detector_f1
 from flowmint.flows.split import FewShot, few_shot
 from flowmint.generators import GENERATORS, make_generator
 
@@ -143,6 +143,7 @@ def run_cell(data: Path, *, task: str, seed: int, generator: str, rate_rows: int
         split.test.drop(label),
         (split.test[label] == attack).to_numpy(),
         seed=seed,
+        detectors=FOUR,
     )
     cell["mean_f1"] = float(np.mean(list(cell["f1"].values())))
     return cell

@@ -12,6 +12,9 @@ from flowmint.errors import FlowmintError
 
 if TYPE_CHECKING:
     from flowmint.balance import Balancer, balance_table
+    from flowmint.evaluate.auto import choose_targets
+    from flowmint.evaluate.evaluation import evaluate_tables
+    from flowmint.evaluate.leakage import audit_leakage
     from flowmint.flows.inspect import inspect_table
     from flowmint.flows.read import read_table
     from flowmint.flows.simulate import simulate
@@ -30,7 +33,10 @@ __all__ = [
     "Oversampler",
     "Rules",
     "__version__",
+    "audit_leakage",
     "balance_table",
+    "choose_targets",
+    "evaluate_tables",
     "inspect_table",
     "load_generator",
     "read_table",
@@ -45,7 +51,10 @@ _HOMES = {
     "LatentDiffusion": "flowmint.generators",
     "Oversampler": "flowmint.generators",
     "Rules": "flowmint.rules.ruleset",
+    "audit_leakage": "flowmint.evaluate.leakage",
     "balance_table": "flowmint.balance",
+    "choose_targets": "flowmint.evaluate.auto",
+    "evaluate_tables": "flowmint.evaluate.evaluation",
     "inspect_table": "flowmint.flows.inspect",
     "load_generator": "flowmint.generators",
     "read_table": "flowmint.flows.read",

@@ -33,12 +33,20 @@ class SettingError(FlowmintError):
     """A setting or argument is unknown or out of its range."""
 
 
+class ComparisonError(FlowmintError):
+    """Parts of a comparison failed; the others are in its result."""
+
+
 class ModelError(FlowmintError):
     """A model folder is damaged, foreign or of another version."""
 
 
 class RuleError(FlowmintError):
     """A rule, a rules file or a profile cannot be read, or does not fit a table."""
+
+
+class ScoreError(FlowmintError):
+    """A score cannot be computed from the rows that there are."""
 
 
 class NotFittedError(FlowmintError):

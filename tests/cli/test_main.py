@@ -16,7 +16,7 @@ from flowmint.generators import load_generator
 if TYPE_CHECKING:
     from pathlib import Path
 
-VERBS = ("inspect", "fit", "sample", "balance", "demo", "rules")
+VERBS = ("inspect", "fit", "sample", "balance", "evaluate", "compare", "demo", "rules")
 
 
 @pytest.mark.parametrize("verb", ["", *VERBS])

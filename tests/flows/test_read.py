@@ -306,3 +306,12 @@ def test_progress_counts_the_bytes_of_all_files(tmp_path, watch):
     total = sum(path.stat().st_size for path in tmp_path.iterdir())
     assert watch.stages == [("reading", total, "bytes")]
     assert sum(watch.done) == total
+
+
+def test_each_row_can_tell_its_file(tmp_path):
+    for name in ("Scan1.csv", "Scan2.csv"):
+        (tmp_path / name).write_text("x\n1\n2\n")
+    table = read_table(tmp_path, label_from_name=True, capture="file")
+    assert table["file"].to_list() == ["Scan1.csv"] * 2 + ["Scan2.csv"] * 2
+    with pytest.raises(ReadError, match="has a column 'x' already"):
+        read_table(tmp_path, capture="x")

@@ -11,6 +11,9 @@ import typer
 
 from flowmint import __version__
 from flowmint.cli import rules, show
+from flowmint.cli.balance import DEFAULT_GENERATOR, balance
+from flowmint.cli.compare import compare
+from flowmint.cli.evaluate import evaluate
 from flowmint.cli.guard import GuardedGroup
 from flowmint.cli.options import (
     GeneratorName,
@@ -22,7 +25,7 @@ from flowmint.cli.options import (
     Source,
     check_folder,
     check_out,
-    parse_targets,
+    may_read_table,
     reads_table,
 )
 from flowmint.errors import SettingError
@@ -31,8 +34,6 @@ if TYPE_CHECKING:
     import polars as pl
 
     from flowmint.generators import Generator
-
-DEFAULT_GENERATOR = "latent_diffusion"
 
 app = typer.Typer(
     cls=GuardedGroup,
@@ -68,18 +69,37 @@ def inspect(
     source: Source,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON, for other programs.")] = False,
+    leakage: Annotated[
+        bool, typer.Option("--leakage", help="Also look for columns that give classes away by how they were captured.")
+    ] = False,
+    benign: Annotated[
+        str | None,
+        typer.Option("--benign", metavar="CLASS", help="Tell each class from this one; from all others if absent."),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Tell what is in a table: classes, kinds, infinities, duplicates, constants, suspicious columns."""
+    if benign is not None and not leakage:
+        message = "--benign is for the leakage audit; give --leakage too"
+        raise typer.BadParameter(message)
     from flowmint.cli.progress import bars
     from flowmint.flows.inspect import inspect_table
 
     with bars(quiet=quiet) as progress:
-        inspection = inspect_table(source.read(progress), label=source.label_name)
+        table = source.read(progress)
+        inspection = inspect_table(table, label=source.label_name)
+        found = None
+        if leakage:
+            from flowmint.evaluate.leakage import audit_leakage
+
+            found = audit_leakage(table, label=source.label_name, benign=benign, progress=progress)
     if as_json:
-        typer.echo(json.dumps(inspection.to_json(), indent=2, ensure_ascii=False))
-    else:
-        show.inspection(inspection)
+        described = inspection.to_json() if found is None else {**inspection.to_json(), "leakage": found.to_json()}
+        typer.echo(json.dumps(described, indent=2, ensure_ascii=False))
+        return
+    show.inspection(inspection)
+    if found is not None:
+        show.leakage(found)
 
 
 @app.command(short_help="Learn every class and save a model folder.")
@@ -159,66 +179,9 @@ def _with_class(minted: pl.DataFrame, generator: Generator, *, label: str, class
     return minted.with_columns(pl.Series([value]).new_from_index(0, minted.height).alias(label))
 
 
-@app.command(short_help="Mint what rare classes lack.")
-@reads_table
-def balance(
-    source: Source,
-    *,
-    out: OutTable,
-    target: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--target",
-            metavar="N|CLASS=N",
-            help="Rows of every class, or of one class (may be repeated); the largest class's if absent.",
-        ),
-    ] = None,
-    generator: GeneratorName = None,
-    model: Annotated[
-        Path | None,
-        typer.Option("--model", metavar="FOLDER", help="Mint from this model folder instead of learning."),
-    ] = None,
-    origin: Annotated[
-        str | None,
-        typer.Option("--origin", metavar="COLUMN", help="Add a column that says of each row: real or minted."),
-    ] = None,
-    missing: Missing = "learn",
-    rules: MintedRules = "auto",
-    seed: Seed = 0,
-    quiet: Quiet = False,
-) -> None:
-    """Mint rows of rare classes until every class has its target; real rows first, minted rows after."""
-    targets = parse_targets(target)
-    if model is not None and generator is not None:
-        message = "--model is what a generator learnt before; give --model or --generator, not both"
-        raise typer.BadParameter(message)
-    from flowmint.balance import balance_table
-    from flowmint.cli.progress import bars
-    from flowmint.flows.write import write_table
-    from flowmint.generators import load_generator, make_generator
-
-    started = time.monotonic()
-    check_out(out, source=source.path)
-    mint = (
-        load_generator(model)
-        if model
-        else make_generator(generator or DEFAULT_GENERATOR, seed=seed, missing=missing, rules=rules)
-    )
-    with bars(quiet=quiet) as progress:
-        table = source.read(progress)
-        balanced = balance_table(
-            table,
-            label=source.label_name,
-            generator=mint,
-            target=targets,
-            origin=origin,
-            seed=seed,
-            progress=progress,
-        )
-    write_table(balanced, out)
-    if not quiet:
-        show.balanced(table, balanced, label=source.label_name)
-        show.written(out, rows=balanced.height, seconds=time.monotonic() - started)
+app.command(short_help="Mint what rare classes lack.")(reads_table(balance))
+app.command(short_help="Score minted rows beside real ones.")(evaluate)
+app.command(short_help="Compare generators on few real attack rows.")(may_read_table(compare))
 
 
 @app.command()

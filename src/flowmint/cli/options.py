@@ -97,11 +97,12 @@ class Source:
         """The label column of the table that `read` gives."""
         return self.label or NAME_OF_LABEL
 
-    def read(self, progress: Progress) -> pl.DataFrame:
+    def read(self, progress: Progress, *, capture: str | None = None) -> pl.DataFrame:
         """Read the table.
 
         Args:
             progress: Shows how far reading is.
+            capture: Name of a column to add that tells each row's file; none if absent.
 
         Returns:
             The table, label column included.
@@ -118,6 +119,7 @@ class Source:
             categorical=self.categorical or (),
             drop=self.drop or (),
             delimiter=self.delimiter,
+            capture=capture,
             progress=progress,
         )
 
@@ -131,23 +133,48 @@ def reads_table(verb: Callable[..., None]) -> Callable[..., None]:
     Returns:
         The verb as Typer sees it: with the fields of `Source` in place of that parameter.
     """
+    return _with_source(verb, optional=False)
+
+
+def may_read_table(verb: Callable[..., None]) -> Callable[..., None]:
+    """Give a verb the command line's options for reading a table that may be left out.
+
+    Args:
+        verb: A function whose first parameter is a `Source` or None.
+
+    Returns:
+        The verb as Typer sees it.
+    """
+    return _with_source(verb, optional=True)
+
+
+def _with_source(verb: Callable[..., None], *, optional: bool) -> Callable[..., None]:
     signature = inspect.signature(verb, eval_str=True)
-    kind: type[Source] = next(iter(signature.parameters.values())).annotation
+    annotation = next(iter(signature.parameters.values())).annotation
+    kind: type[Source] = Source if optional else annotation
     hints = get_type_hints(Source, include_extras=True)
+    absent = {
+        field.name: inspect.Parameter.empty if field.default is MISSING else field.default for field in fields(Source)
+    }
+    if optional:
+        absent["path"] = None
+        hints["path"] = Annotated[Path | None, *hints["path"].__metadata__]
     reading = [
-        inspect.Parameter(
-            field.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=inspect.Parameter.empty if field.default is MISSING else field.default,
-            annotation=hints[field.name],
-        )
-        for field in fields(Source)
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hints[name])
+        for name, default in absent.items()
     ]
 
     @wraps(verb)
     def with_source(**given: Any) -> None:  # noqa: ANN401 - each verb has its own options
-        source = kind(**{field.name: given.pop(field.name) for field in fields(Source)})
-        verb(source, **given)
+        told = {name: given.pop(name) for name in absent}
+        if told["path"] is None:
+            for name, value in told.items():
+                if value:
+                    message = f"--{name.replace('_', '-')} says how TABLE is read, but there is no TABLE; give one"
+                    raise typer.BadParameter(message)
+            verb(None, **given)
+        else:
+            verb(kind(**told), **given)
 
     own = list(signature.parameters.values())[1:]
     with_source.__signature__ = signature.replace(parameters=[*reading, *own])  # type: ignore[attr-defined]
@@ -187,6 +214,32 @@ def parse_targets(given: Sequence[str] | None) -> int | dict[str, int] | None:
             raise typer.BadParameter(message)
         targets[name] = _number(number, pair)
     return targets
+
+
+def parse_list(given: str, option: str) -> tuple[str, ...]:
+    """Read names separated by commas.
+
+    Raises:
+        typer.BadParameter: There is none.
+    """
+    names = tuple(name.strip() for name in given.split(",") if name.strip())
+    if not names:
+        message = f"{option} {given!r} names nothing; give names separated by commas"
+        raise typer.BadParameter(message)
+    return names
+
+
+def parse_numbers(given: str, option: str) -> tuple[int, ...]:
+    """Read whole numbers separated by commas.
+
+    Raises:
+        typer.BadParameter: There is none, or one is no whole number.
+    """
+    try:
+        return tuple(int(number) for number in parse_list(given, option))
+    except ValueError:
+        message = f"{option} {given!r}: give whole numbers separated by commas, such as 10,25,50"
+        raise typer.BadParameter(message) from None
 
 
 def _number(text: str, given: str) -> int:

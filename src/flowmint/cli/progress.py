@@ -90,4 +90,6 @@ class _Rate(ProgressColumn):
             speed = task.completed / task.elapsed if task.elapsed else 0.0
         if task.fields["unit"] == "bytes":
             return Text(f"{filesize.decimal(int(speed))}/s", justify="right")
+        if 0 < speed < 1:  # work of minutes, such as the cells of a comparison
+            return Text(f"{60 * speed:,.1f} {task.fields['unit']}/min", justify="right")
         return Text(f"{speed:,.0f} {task.fields['unit']}/s", justify="right")

@@ -18,11 +18,21 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from flowmint.demo import DemoResult
+    from flowmint.evaluate.auto import AutoTargets
+    from flowmint.evaluate.compare import Comparison, Estimate, Summary
+    from flowmint.evaluate.leakage import Leakage
+    from flowmint.evaluate.scores import Evaluation, Score
     from flowmint.flows.inspect import ColumnInspection, Inspection
     from flowmint.generators import Generator
     from flowmint.rules.check import Report
     from flowmint.rules.repair import Repaired
     from flowmint.rules.ruleset import Rules
+
+CLASS_SCORES = ("column_error", "coverage", "detection_boosted_trees", "membership_inference", "f1_added")
+"""What is shown of each class, with that of real rows in brackets."""
+
+MOST_TELLS = 20
+"""How many tells are listed."""
 
 WIDTH_OF_PIPE = 120
 """Width of tables that go to no terminal."""
@@ -49,10 +59,7 @@ def inspection(found: Inspection) -> None:
         _say("")
         _say("To look at:")
     for remark in remarks:
-        for line in textwrap.wrap(
-            plain(f"- {remark}"), _width() or shutil.get_terminal_size().columns, subsequent_indent="  "
-        ):
-            _say(line)
+        _wrapped(f"- {remark}")
 
 
 def _column(column: ColumnInspection) -> tuple[str, ...]:
@@ -158,6 +165,127 @@ def demo(result: DemoResult) -> None:
     rows = [(name, *(f"{scores[name]:.2f}" for scores in result.f1.values())) for name in detectors]
     means = (sum(scores.values()) / len(scores) for scores in result.f1.values())
     _table(("detector", *result.f1), [*rows, ("mean", *(f"{mean:.2f}" for mean in means))])
+
+
+def comparison(found: Comparison) -> None:
+    """Show for each task what each generator did for the detectors."""
+    for task in found.tasks:
+        for shortcuts in found.plan.shortcuts:
+            own = [s for s in found.summaries if (s.task, s.shortcuts) == (task.name, shortcuts)]
+            for rows in (*found.plan.rows, *((None,) if len(found.plan.rows) > 1 else ())):
+                block = [s for s in own if s.rows == rows]
+                if block:
+                    told = f"mean up to {found.plan.headline} real rows" if rows is None else f"{rows} real rows"
+                    kept = f", shortcuts {shortcuts}" if len(found.plan.shortcuts) > 1 else ""
+                    _say(f"{task.name} from {task.benign}, {told}{kept}:")
+                    heads = ("generator", "F1", "recall", "FPR", "gain", "gap closed", "fit s", "rows/s", "verdict")
+                    _table(heads, [_summary(summary) for summary in block])
+                    _say("")
+        if not task.shortcuts and "dropped" in found.plan.shortcuts:
+            _say(f"{task.name}: no column gives the class away, so none was dropped.")
+
+
+def _summary(summary: Summary) -> tuple[str, ...]:
+    estimates = (summary.metrics.get(name) for name in ("f1", "recall", "false_positive_rate"))
+    f1, *others = estimates
+    cells = [_estimate(f1), *("" if other is None else f"{other.mean:.3f}" for other in others)]
+    closed = "" if summary.gap_closed is None else f"{summary.gap_closed:.0%}"
+    seconds = "" if summary.fit_seconds is None else f"{summary.fit_seconds:.1f}"
+    rate = "" if summary.rows_per_second is None else f"{summary.rows_per_second:,.0f}"
+    verdict = "" if summary.gain is None else summary.verdict
+    failures = f" ({summary.failed} failed)" if summary.failed else ""
+    return (summary.generator + failures, *cells, _estimate(summary.gain, sign="+"), closed, seconds, rate, verdict)
+
+
+def _estimate(value: Estimate | None, *, sign: str = "") -> str:
+    if value is None:
+        return ""
+    half = "" if value.high is None else f" ± {value.high - value.mean:.3f}"
+    return f"{value.mean:{sign}.3f}{half}"
+
+
+def evaluation(found: Evaluation) -> None:
+    """Show every score beside that of real rows, and of each class what detectors gain."""
+    rows = {"real held-out": found.real_rows, "minted": found.minted_rows, "training": found.train_rows}
+    _say(", ".join(f"{count:,} {name} rows" for name, count in rows.items() if count is not None))
+    _say("")
+    _table(("family", "score", "minted", "real rows", "better"), [_score(s) for s in found.scores], left=2)
+    if len(found.classes) > 1:
+        _say("")
+        names = [name for name in CLASS_SCORES if any(s.name == name for s in found.classes[0].scores)]
+        titles = [found.classes[0].score(name).title for name in names]
+        lines = [
+            (own.name, f"{own.minted_rows:,}", *(_beside(own.score(name)) for name in names))
+            for own in found.classes
+            if all(any(s.name == name for s in own.scores) for name in names)
+        ]
+        _table(("class", "minted", *titles), lines)
+    absent = [f"{score.title}: not available, {score.reason}" for score in found.scores if not score.available]
+    for remark in (*found.notes, *absent):
+        _wrapped(f"- {remark}")
+
+
+def _score(score: Score) -> tuple[str, ...]:
+    better = {"higher": "higher", "lower": "lower", "reference": "as real rows"}[score.better]
+    return (score.family, score.title, _figure(score.value), _figure(score.reference), better)
+
+
+def _beside(score: Score) -> str:
+    return f"{_figure(score.value)} ({_figure(score.reference)})"
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return "–"
+    text = f"{value:.4f}" if abs(value) < 0.01 else f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
+    return text if float(text.replace(",", "")) else "0"
+
+
+def wrote(path: Path, *, seconds: float) -> None:
+    """Tell where a result or a report is."""
+    _say(f"wrote {path} after {seconds:.1f} s")
+
+
+def choices(found: AutoTargets) -> None:
+    """Show what was chosen to be minted, and why."""
+    _say(f"Chosen by cross-validation, twice {found.folds} folds, by {', '.join(found.detectors)}:")
+    for choice in found.choices:
+        goal = f"{choice.rows:,} → {choice.target:,} rows" if choice.target > choice.rows else f"{choice.rows:,} rows"
+        _wrapped(f"- {choice.class_name}: {goal}; {choice.reason}")
+    if not found.targets:
+        _say("Nothing is minted: the table stays as it is.")
+    _say("")
+
+
+def no_report(path: Path) -> None:
+    """Tell why there is no report."""
+    _say(f"nothing is minted, so there is nothing to try and no {path}")
+
+
+def leakage(found: Leakage) -> None:
+    """Show what gives classes away."""
+    _say("")
+    _say(f"Leakage audit, each class told from {'all others' if found.against is None else repr(found.against)}:")
+    if found.tells:
+        rows = [
+            (tell.column, tell.class_name, f"{tell.auc:.3f}", f"{tell.balanced_accuracy:.3f}")
+            for tell in found.tells[:MOST_TELLS]
+        ]
+        _table(("column", "class", "AUC alone", "stump"), rows, left=2)
+        _say(
+            f"(AUC and balanced accuracy of one column alone; 0.5 tells nothing, from {found.separates} it is a "
+            f"shortcut; {len(rows)} of {len(found.tells):,} shown)"
+        )
+    for remark in found.remarks:
+        _wrapped(f"- {remark}")
+    if found.shortcuts:
+        _wrapped(f"Shortcuts: {', '.join(found.shortcuts)}")
+
+
+def _wrapped(text: str) -> None:
+    width = _width() or shutil.get_terminal_size().columns
+    for line in textwrap.wrap(plain(text), width, subsequent_indent="  "):
+        _say(line)
 
 
 def _say(text: str) -> None:

@@ -41,6 +41,7 @@ class _Wanted:
     categorical: frozenset[str]
     drop: frozenset[str]
     delimiter: str
+    capture: str | None
 
 
 def extension_of(path: Path) -> str | None:
@@ -79,6 +80,7 @@ def read_table(
     categorical: Collection[str] = (),
     drop: Collection[str] = (),
     delimiter: str | None = None,
+    capture: str | None = None,
     progress: Progress = SILENT,
 ) -> pl.DataFrame:
     """Read a flow table.
@@ -94,6 +96,7 @@ def read_table(
         categorical: Columns whose values are names, whatever they look like.
         drop: Columns to leave out.
         delimiter: What separates the cells of a CSV; a comma if absent.
+        capture: Name of a column to add that tells each row's file; none if absent.
         progress: Shows how far reading is.
 
     Returns:
@@ -111,12 +114,13 @@ def read_table(
         categorical=frozenset(categorical),
         drop=frozenset(drop),
         delimiter=delimiter or ",",
+        capture=capture,
     )
     files = find_files(place)
     sizes = [_size(file) for file in files]
     with progress.stage("reading", total=sum(sizes), unit="bytes") as stage:
         tables = [_read_file(file, wanted, stage) for file in files]
-    table = _concatenate(tables, files)
+    table = concatenate(tables, files)
     if not table.height:
         raise ReadError(f"{place} has a header but no rows; give a table with at least one row")
     return table
@@ -169,6 +173,10 @@ def _read_file(file: Path, wanted: _Wanted, stage: Stage) -> pl.DataFrame:
             raise ReadError(f"{file}: {error}; or leave it out (--drop {series.name!r})") from error
     if wanted.label_from_name and wanted.label:
         table = table.with_columns(pl.lit(class_of(file)).alias(wanted.label))
+    if wanted.capture is not None:
+        if wanted.capture in table.columns:
+            raise ReadError(f"{file} has a column {wanted.capture!r} already; rename it")
+        table = table.with_columns(pl.lit(file.name).alias(wanted.capture))
     return table
 
 
@@ -264,8 +272,19 @@ def _chunks(file: Path, stage: Stage) -> Iterator[Iterator[bytes]]:
         yield read()
 
 
-def _concatenate(tables: Sequence[pl.DataFrame], files: Sequence[Path]) -> pl.DataFrame:
-    """Put the files of a folder together; whole numbers widen to decimals where another file has them."""
+def concatenate(tables: Sequence[pl.DataFrame], files: Sequence[Path]) -> pl.DataFrame:
+    """Put tables with the same columns together; whole numbers widen to decimals where another file has them.
+
+    Args:
+        tables: One or more tables.
+        files: Where each comes from, for messages.
+
+    Returns:
+        Their rows, in the first table's order of columns.
+
+    Raises:
+        ReadError: Columns differ, or a whole number has more digits than decimals hold.
+    """
     first = tables[0]
     if len(tables) == 1:
         return first
