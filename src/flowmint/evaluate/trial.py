@@ -118,19 +118,8 @@ def try_balance(
         raise TableError(message)
     if not any(round(SHARE * counts[name]) for name in wanted):
         raise _no_rows(wanted)
-    tries = [
-        _try(
-            table,
-            label=label,
-            generator=generator,
-            target=target,
-            seed=seed,
-            missing=missing,
-            rules=rules,
-            progress=progress,
-        )
-        for seed in seeds
-    ]
+    models = [make_generator(generator, seed=seed, missing=missing, rules=rules) for seed in seeds]
+    tries = [_try(table, label=label, model=model, target=target, progress=progress) for model in models]
     told = [name for name in wanted if all(_has_scores(one, name) for one in tries)]
     if not told:
         raise _no_rows(wanted)
