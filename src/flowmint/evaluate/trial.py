@@ -26,6 +26,7 @@ from flowmint.evaluate.leakage import audit_leakage
 from flowmint.evaluate.utility import FOUR, DetectorScores, available_detectors, multiclass_scores
 from flowmint.flows.schema import split_label
 from flowmint.flows.split import HeldOut, hold_out
+from flowmint.generators import make_generator
 from flowmint.progress import SILENT, Progress
 
 if TYPE_CHECKING:
