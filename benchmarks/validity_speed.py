@@ -140,7 +140,7 @@ def markdown_repair(part: dict[str, Any]) -> list[str]:
     """Write what repair gave as Markdown."""
     lines = ["Speed is that of broken rows alone: valid ones are only checked.", ""]
     lines += [
-        "| rows | valid before | after | broken rows a second | spread | a second of one core | repaired twice is the same |",
+        "| rows | valid before | after | broken rows a second | spread | a second of a core | twice the same |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, found in part.items():
