@@ -80,7 +80,7 @@ def _try_ordering(training: Training, low: str, high: str, factor: float, tried:
     if known.sum() < LEAST_ROWS or broken > MOST_BROKEN * known.sum() or not is_near(one[known], other[known]):
         return None
     expected = _crossings(training, one, other, known)
-    if not enough(broken, float(known.sum()), float(expected.sum()), tried=tried):
+    if not enough(broken, float(known.sum()), float(expected.sum()), tried=tried, drawn=True):
         return None
     condition = compare("<=", scaled(factor, Column(low)), Column(high))
     particular = is_particular(broken, int(classes_of(expected)), training)
@@ -143,23 +143,24 @@ def reduce_orderings(findings: Sequence[Finding]) -> list[Finding]:
     Returns:
         Those that are needed. What is particular to the data set proves nothing that is not.
     """
-    strength: dict[tuple[str, str], tuple[float, bool]] = {}
-    for finding in findings:
-        low, high, factor = order_parts(finding)
-        strength[low, high] = max(strength.get((low, high), (0.0, False)), (factor, finding.particular))
-    kept = []
-    for finding in findings:
-        low, high, factor = order_parts(finding)
-        if not any(
-            low == start
-            and (middle, high) in strength
-            and first * strength[middle, high][0] >= factor
-            and not (not finding.particular and (doubtful or strength[middle, high][1]))
-            for (start, middle), (first, doubtful) in strength.items()
-            if middle != high
-        ):
-            kept.append(finding)
-    return kept
+    parts = [order_parts(finding) for finding in findings]
+    left = dict(enumerate(findings))
+    for index, finding in enumerate(findings):
+        proofs = [parts[i] for i, f in left.items() if i != index and (finding.particular or not f.particular)]
+        if _follows(parts[index], proofs):
+            del left[index]
+    return list(left.values())
+
+
+def _follows(wanted: tuple[str, str, float], proofs: Sequence[tuple[str, str, float]]) -> bool:
+    """Tell whether an ordering follows from two others, or from a wider factor."""
+    low, high, factor = wanted
+    above = {(middle, first) for start, middle, first in proofs if start == low}
+    below = {(start, second) for start, end, second in proofs if end == high}
+    through = ((first, second) for middle, first in above for start, second in below if middle == start)
+    return any(first * second >= factor for first, second in through) or any(
+        middle == high and first >= factor for middle, first in above
+    )
 
 
 def find_meetings(training: Training, orderings: Sequence[Finding], names: Sequence[str]) -> list[Finding]:
@@ -285,7 +286,7 @@ def find_products_above_one(training: Training, names: Sequence[str]) -> list[Fi
             if len(product) < LEAST_ROWS or (product < 1 - FLOAT_ERROR).mean() > MOST_BROKEN:
                 continue
             near = (product <= 1 + NEAR) & (product > 1 + FLOAT_ERROR)
-            if enough(0, len(product), float(near.sum()), tried=tried) and len(np.unique(product[near])) >= LEAST_ROWS:
+            if len(np.unique(product[near])) >= LEAST_ROWS:
                 condition = compare(">=", Binary("*", Column(one), Column(other)), Number(1))
                 finding = accept("order", condition, training, tried=tried, exact=False)
                 if finding is not None:
