@@ -8,7 +8,7 @@ there no rule, about as many would lie on the other side.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import islice, permutations
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,13 +62,16 @@ def find_orderings(training: Training, names: Sequence[str]) -> list[Finding]:
 
 def _plausible(training: Training, names: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Give pairs (A, B) with A <= B in nearly all rows of a sample."""
-    rows = np.random.default_rng(SEED).permutation(training.rows)[:SAMPLE]
-    values = training.taken(names)[rows]
+    values = _sample(training, names)
     for index, low in enumerate(names):
         above = (values[:, [index]] > values + FLOAT_ERROR * np.abs(values) + 1e-9).mean(axis=0)
         yield from (
             (low, other) for other, share in zip(names, above, strict=True) if share <= SAMPLE_BROKEN and other != low
         )
+
+
+def _sample(training: Training, names: Sequence[str]) -> Floats:
+    return training.taken(names)[np.random.default_rng(SEED).permutation(training.rows)[:SAMPLE]]
 
 
 def _try_ordering(training: Training, low: str, high: str, factor: float, tried: int) -> Finding | None:
@@ -249,7 +252,7 @@ def find_proportions(training: Training, names: Sequence[str]) -> list[Finding]:
     positive = [name for name in names if np.nanmin(training.at(name)) >= 0]
     tried = len(positive) * (len(positive) - 1)
     findings = []
-    for share, whole in permutations(positive, 2):
+    for share, whole in _plausible(training, positive):
         factor = _factor(training.at(share), training.at(whole))
         finding = None if factor is None else _try_ordering(training, share, whole, factor, tried)
         if finding is not None:
@@ -279,16 +282,26 @@ def find_products_above_one(training: Training, names: Sequence[str]) -> list[Fi
     positive = [name for name in names if np.nanmin(training.at(name)) >= 0]
     tried = len(positive) * (len(positive) - 1) // 2
     findings = []
-    for index, one in enumerate(positive):
-        for other in positive[index + 1 :]:
-            product = training.at(one) * training.at(other)
-            product = product[np.isfinite(product)]
-            if len(product) < LEAST_ROWS or (product < 1 - FLOAT_ERROR).mean() > MOST_BROKEN:
-                continue
-            near = (product <= 1 + NEAR) & (product > 1 + FLOAT_ERROR)
-            if len(np.unique(product[near])) >= LEAST_ROWS:
-                condition = compare(">=", Binary("*", Column(one), Column(other)), Number(1))
-                finding = accept("order", condition, training, tried=tried, exact=False)
-                if finding is not None:
-                    findings.append(finding)
+    for one, other in _plausible_products(training, positive):
+        if _is_near_one(training.at(one) * training.at(other)):
+            condition = compare(">=", Binary("*", Column(one), Column(other)), Number(1))
+            finding = accept("order", condition, training, tried=tried, exact=False)
+            if finding is not None:
+                findings.append(finding)
     return findings
+
+
+def _plausible_products(training: Training, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Give pairs whose product is at least 1 in nearly all rows of a sample."""
+    values = _sample(training, names)
+    for index, one in enumerate(names):
+        below = (values[:, [index]] * values < 1 - FLOAT_ERROR).mean(axis=0)
+        yield from ((one, names[other]) for other in range(index + 1, len(names)) if below[other] <= SAMPLE_BROKEN)
+
+
+def _is_near_one(product: Floats) -> bool:
+    finite = product[np.isfinite(product)]
+    if len(finite) < LEAST_ROWS or (finite < 1 - FLOAT_ERROR).mean() > MOST_BROKEN:
+        return False
+    near = (finite <= 1 + NEAR) & (finite > 1 + FLOAT_ERROR)
+    return len(np.unique(finite[near])) >= LEAST_ROWS
