@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -8,7 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from polars.testing import assert_frame_equal
 
+sys.path.insert(0, str(Path(__file__).parent))
+from strategies import conditions, names, small
+
 from flowmint import Rules
+from flowmint.errors import RuleError
 from flowmint.rules.language import Rule
 from flowmint.rules.parse import parse_condition
 
@@ -113,6 +120,25 @@ def test_a_missing_value_that_is_allowed_stays():
     done = rules("b = 1").repair(pl.DataFrame({"a": [None, np.nan], "b": [0.0, 0.0]}, strict=False))
     assert done.frame.to_dict(as_series=False)["b"] == [1.0, 1.0]
     assert done.frame["a"].null_count() == 1
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(conditions(names, small, st.none()), min_size=1, max_size=4),
+    arrays(np.float64, (4, 3), elements=st.sampled_from([-3.0, -0.5, 0.0, 0.3, 1.0, 2.0, 7.0, np.nan, np.inf])),
+)
+def test_any_rules_leave_valid_rows_or_rows_as_they_were(found, array):
+    try:
+        random = Rules(tuple(Rule(name=f"r{i}", condition=condition) for i, condition in enumerate(found)))
+    except RuleError as error:
+        assert "no row can satisfy these rules together" in str(error)
+        return
+    table = pl.DataFrame(array, schema=["a", "b", "c"])
+    done = random.repair(table)
+    assert random.check(done.frame).valid.tolist() == done.after.tolist()
+    untouched = pl.Series(done.before | done.failed)
+    assert_frame_equal(done.frame.filter(untouched), table.filter(untouched))
+    assert_frame_equal(random.repair(done.frame).frame, done.frame)
 
 
 # --- the profile with the most rules
