@@ -24,7 +24,7 @@ def solver_of(*conditions):
     return Solver(plan_of(rules, ["a", "b", "c"]))
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(
     conditions(names, small, st.none()),
     st.fixed_dictionaries({name: st.integers(-5, 5).map(float) for name in "abc"}),

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 from strategies import any_names, conditions, expressions, numbers
@@ -14,11 +14,13 @@ from flowmint.rules.language import Call, Column, Number, OneOf, Rule, Tolerance
 from flowmint.rules.parse import parse_condition, parse_expression
 
 
+@settings(max_examples=60)
 @given(conditions(any_names, numbers))
 def test_what_is_written_is_read_back_to_the_same_condition(condition):
     assert parse_condition(text_of(condition)) == condition
 
 
+@settings(max_examples=60)
 @given(expressions(any_names, numbers))
 def test_what_is_written_is_read_back_to_the_same_expression(expression):
     assert parse_expression(text_of(expression)) == expression

@@ -3,7 +3,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowmint.errors import RuleError
@@ -69,6 +69,7 @@ def test_what_the_bounds_allow_is_read():
     assert parse_condition("(" * (DEEPEST - 1) + "A = 1" + ")" * (DEEPEST - 1))
 
 
+@settings(max_examples=60)
 @given(
     st.lists(
         st.sampled_from(

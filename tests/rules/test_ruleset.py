@@ -11,6 +11,7 @@ from polars.testing import assert_frame_equal
 
 from flowmint import Rules
 from flowmint.errors import LabelError, RuleError
+from flowmint.rules.evaluate import Columns
 from flowmint.rules.language import Rule
 from flowmint.rules.parse import parse_condition
 
@@ -175,8 +176,22 @@ def test_no_rules_change_nothing(table):
 
 def test_lattices_tell_how_values_become_integers():
     lattices = Rules.profile("ciciot2023").lattices
-    assert str(lattices["TCP"][0].columns) == "('Number',)"
+    assert lattices["TCP"][0].columns == ("Number",)
     assert lattices["Variance"][0].columns == ("Number", "Tot sum")
+    columns = Columns(
+        {name: np.array([value]) for name, value in {"TCP": 0.3, "Number": 10.0, "Tot sum": 613.0}.items()}
+    )
+    assert lattices["TCP"][0].indices(columns).tolist() == [3]
+    assert lattices["TCP"][0].values(np.array([3.0]), columns).tolist() == [0.3]
+    sizes = np.array([61.0] * 7 + [62.0] * 3)
+    columns = Columns({**columns.numbers, "Variance": np.array([sizes.var(ddof=1)])})
+    shifted = lattices["Variance"][0]
+    assert shifted.values(shifted.indices(columns), columns) == pytest.approx(columns.numbers["Variance"])
+
+
+def test_most_columns_of_the_second_release_are_integers_in_disguise():
+    rules = Rules.profile("ciciot2023")
+    assert set(rules.columns) - set(rules.derived) - set(rules.lattices) == {"Rate", "IAT"}
 
 
 def test_progress_hears_of_every_row(table, watch):

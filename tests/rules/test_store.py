@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -35,6 +35,7 @@ single = st.builds(
 )
 
 
+@settings(max_examples=40)
 @given(single)
 def test_any_rule_is_written_and_read_back(tmp_path_factory, rule):
     path = tmp_path_factory.getbasetemp() / "one.toml"

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
+
+from flowmint.rules.evaluate import evaluate
 from flowmint.rules.language import (
     And,
     Binary,
@@ -34,6 +37,7 @@ from flowmint.rules.language import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from flowmint.rules.evaluate import Columns, Floats
     from flowmint.rules.language import Condition, Expression, Operator, Relation, Rule
 
 ZERO, ONE = Number(0.0), Number(1.0)
@@ -126,6 +130,38 @@ class Lattice:
     def columns(self) -> tuple[str, ...]:
         """The columns that scale or shift the lattice."""
         return tuple(dict.fromkeys((*columns_of(self.step), *columns_of(self.offset))))
+
+    def indices(self, columns: Columns) -> Floats:
+        """Tell for each row which point of the lattice its value is nearest to.
+
+        Args:
+            columns: The column and those that scale or shift its lattice.
+
+        Returns:
+            The whole numbers ``k`` [rows]; NaN or infinite where step or value are not finite or the step is 0.
+        """
+        step, offset = evaluate(self.step, columns), evaluate(self.offset, columns)
+        with np.errstate(all="ignore"):
+            return np.asarray(np.rint((columns.numbers[self.column] - offset) / step))
+
+    def values(self, indices: Floats, columns: Columns) -> Floats:
+        """Give the points of the lattice by their numbers.
+
+        Args:
+            indices: The whole numbers ``k`` [rows].
+            columns: The columns that scale or shift the lattice.
+
+        Returns:
+            ``offset + k * step`` [rows], computed so that 3 steps of 1 / 10 are 0.3.
+        """
+        top, bottom = (
+            (self.step.left, self.step.right)
+            if isinstance(self.step, Binary) and self.step.operator == "/"
+            else (self.step, ONE)
+        )
+        with np.errstate(all="ignore"):
+            shift = evaluate(self.offset, columns)
+            return np.asarray(shift + indices * evaluate(top, columns) / evaluate(bottom, columns))
 
     @classmethod
     def of(cls, node: Multiple, column: str) -> Lattice | None:

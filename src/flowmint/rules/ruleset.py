@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +120,7 @@ class Rules:
         Raises:
             RuleError: There is no such profile.
         """
-        return cls(**profiles.contents(name))
+        return _profile(name)
 
     @classmethod
     def discover(cls, frame: Native, *, label: str | None = None, progress: Progress = SILENT) -> Rules:
@@ -158,13 +158,12 @@ class Rules:
             The rules of the extractor whose columns are all there, the largest if several are; None if there is none.
         """
         names = set(frame if isinstance(frame, list | tuple) else to_polars(frame).columns)
-        fitting = [each for each in map(cls.profile, profiles.NAMES) if each.required <= names]
-        return max(fitting, key=lambda each: len(each.required), default=None)
-
-    @property
-    def required(self) -> frozenset[str]:
-        """The columns of the header that a table must have."""
-        return frozenset(self.columns) - set(self.optional)
+        required = {}
+        for name in profiles.NAMES:
+            contents = profiles.contents(name)
+            required[name] = set(contents["columns"]) - set(contents["optional"])
+        fitting = [name for name, needed in required.items() if needed <= names]
+        return cls.profile(max(fitting, key=lambda name: len(required[name]))) if fitting else None
 
     def fitting(self, frame: Native) -> Rules:
         """Keep the rules all of whose columns a table has, with the kind of values that they need.
@@ -420,6 +419,11 @@ class Rules:
         names = labels.cast(pl.String).fill_null("")
         wanted = {name for rule in self.rules for name in rule.classes}
         return {name: (names == name).to_numpy() for name in wanted}
+
+
+@cache
+def _profile(name: str) -> Rules:
+    return Rules(**profiles.contents(name))
 
 
 def _tell(rule: Rule, holds: Booleans, rows: int, classes: Mapping[str, Booleans] | None) -> RuleReport:

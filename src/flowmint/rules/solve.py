@@ -208,7 +208,10 @@ class Solver:
             return False
         name = columns_of(atom)[0]
         text = box.texts[name]
-        codes = np.where(wrong, text.names.index(str(atom.values[0])), text.codes)
+        possible_texts = [value for value in atom.values if value in text.names]  # an Enum may lack the others
+        if not possible_texts:
+            return False
+        codes = np.where(wrong, text.names.index(str(possible_texts[0])), text.codes)
         box.texts[name] = TextColumn(codes, text.names)
         return True
 

@@ -112,6 +112,8 @@ def numbers_of(series: pl.Series, rule: str) -> Floats:
 
 
 def _text_of(series: pl.Series, more: list[str]) -> TextColumn:
+    if isinstance(series.dtype, pl.Enum):
+        more = [text for text in more if text in set(series.dtype.categories)]
     text = series.cast(pl.String)
     names = pl.concat([text, pl.Series(more, dtype=pl.String)]).unique(maintain_order=True).drop_nulls()
     if not len(names):
@@ -122,6 +124,8 @@ def _text_of(series: pl.Series, more: list[str]) -> TextColumn:
 
 def fit_dtype(values: Floats, dtype: pl.DataType) -> Floats:
     """Round values to what a dtype can hold, so that what follows from them is computed from what is written."""
+    if dtype == pl.Null:
+        return np.full_like(values, np.nan)
     if dtype == pl.Float32:
         with np.errstate(over="ignore"):
             return values.astype(np.float32).astype(np.float64)
@@ -169,11 +173,11 @@ def with_texts(series: pl.Series, rows: npt.NDArray[np.int64], text: TextColumn)
     Args:
         series: The column.
         rows: Positions of the rows.
-        text: Their new texts; one that an Enum does not have becomes an empty cell.
+        text: Their new texts, all of which the dtype can hold.
 
     Returns:
         The column with the new texts.
     """
     names = [*text.names, None]
-    new = pl.Series([names[code] for code in text.codes], dtype=pl.String).cast(series.dtype, strict=False)
+    new = pl.Series([names[code] for code in text.codes], dtype=pl.String).cast(series.dtype)
     return series.clone().scatter(pl.Series(rows, dtype=pl.UInt32), new)

@@ -20,6 +20,13 @@ def test_rows_without_exception_must_be_as_many_as_the_logarithm_of_the_candidat
     assert not enough(0, 10**6, least - 1e-6, tried=tried)
 
 
+@given(tried=st.integers(1, 10**6))
+def test_what_was_counted_in_a_permutation_must_be_more(tried):
+    least = np.ceil(np.log2(tried / FALSE_RULES) - 1e-9)
+    assert enough(0, 10**6, least, tried=tried, drawn=True)
+    assert not enough(0, 10**6, least - 1, tried=tried, drawn=True)
+
+
 @pytest.mark.parametrize("broken", [11, 50])
 def test_more_than_one_row_in_a_thousand_refutes_a_rule(broken):
     assert enough(10, 10_000, 5000, tried=100)

@@ -6,10 +6,12 @@ candidate would then break are counted. The column with which it breaks least gi
 where
 
 - it is broken in at most `MOST_BROKEN` of the applicable rows, and in at most `MOST_OF_CHANCE` of ``expected``;
-- the chance of so few broken rows is below `FALSE_RULES` after a Bonferroni correction over all candidates that the
-  search tried. The broken rows of a permutation are negatively associated (Joag-Dev & Proschan 1983, theorem 2.11), so
-  that the chance of ``broken`` or fewer is bounded by the Poisson distribution with mean ``expected``; for none it is
-  ``exp(−expected)``. With 1,000 candidates at least 12 rows must have been able to break the rule.
+- the chance of so few broken rows is below `FALSE_RULES`, after a Bonferroni correction over all candidates that the
+  search tried. Under the null hypothesis a broken row is as likely among the real rows as among the permuted ones, so
+  that this is a sign test: ``2^−expected`` where no real row breaks the rule. With 1,000 candidates at least 17 rows
+  must have been able to. Where ``expected`` is computed and not drawn, the Poisson distribution gives the chance,
+  ``exp(−expected)`` for none, an upper bound because broken rows of a permutation are negatively associated (Joag-Dev &
+  Proschan 1983, theorem 2.11).
 
 Inequalities and implications are permuted *within classes*: two columns that differ between the classes look related in
 every pooled table, and the relation is gone in the next capture. Equalities and lattices are so precise that classes do
@@ -24,7 +26,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy.stats import poisson
+from scipy.stats import binom, poisson
 
 from flowmint.rules.evaluate import evaluate, judge
 from flowmint.rules.language import Compare, columns_of
@@ -42,7 +44,7 @@ MOST_BROKEN = 0.001
 MOST_OF_CHANCE = 0.01
 """Broken rows, as a share of those that chance would break."""
 
-FALSE_RULES = 0.001
+FALSE_RULES = 0.01
 """Bound on the chance that a search accepts any false rule."""
 
 LEAST_CLASSES = 3
@@ -68,8 +70,8 @@ class Finding:
         kind: The search that found it.
         condition: The condition.
         target: The column that follows from the others, where it is an equality.
-        expected: How many distinct rows would break it if a column were independent of the others; 0 where the
-            condition is about one column.
+        expected: How many rows would break it if a column were independent of the others; 0 where the condition is
+            about one column.
         particular: Whether it may be a matter of this data set.
     """
 
@@ -105,10 +107,12 @@ class Outcome:
         """Tell whether this is evidence enough, after ``tried`` candidates."""
         if self.applicable < LEAST_ROWS:
             return False
-        return enough(self.broken, self.applicable, self.expected, tried=tried, exact=exact)
+        return enough(self.broken, self.applicable, self.expected, tried=tried, exact=exact, drawn=True)
 
 
-def enough(broken: float, applicable: float, expected: float, *, tried: int, exact: bool = False) -> bool:
+def enough(
+    broken: float, applicable: float, expected: float, *, tried: int, exact: bool = False, drawn: bool = False
+) -> bool:
     """Tell whether a rule is broken seldom, and too seldom for chance.
 
     Args:
@@ -117,6 +121,7 @@ def enough(broken: float, applicable: float, expected: float, *, tried: int, exa
         expected: Rows that would break it by chance.
         tried: How many candidates the search tried.
         exact: Whether it is an equality or a lattice, which damaged rows alone may break.
+        drawn: Whether ``expected`` was counted in one permutation, and not computed.
 
     Returns:
         Whether the rule may be believed.
@@ -124,7 +129,11 @@ def enough(broken: float, applicable: float, expected: float, *, tried: int, exa
     share = MOST_BROKEN if exact else MOST_OF_CHANCE
     if broken > MOST_BROKEN * applicable or broken > share * expected:
         return False
-    return bool(poisson.logcdf(broken, max(expected, 1e-12)) <= np.log(FALSE_RULES / max(tried, 1)))
+    if drawn:
+        chance = binom.logcdf(broken, broken + np.floor(expected), 0.5)
+    else:
+        chance = poisson.logcdf(broken, max(expected, 1e-12))
+    return bool(chance <= np.log(FALSE_RULES / max(tried, 1)))
 
 
 def is_particular(broken: float, classes: int, training: Training, *, implication: bool = False) -> bool:

@@ -8,7 +8,7 @@ there no rule, about as many would lie on the other side.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import islice, permutations
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,13 +62,16 @@ def find_orderings(training: Training, names: Sequence[str]) -> list[Finding]:
 
 def _plausible(training: Training, names: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Give pairs (A, B) with A <= B in nearly all rows of a sample."""
-    rows = np.random.default_rng(SEED).permutation(training.rows)[:SAMPLE]
-    values = training.taken(names)[rows]
+    values = _sample(training, names)
     for index, low in enumerate(names):
         above = (values[:, [index]] > values + FLOAT_ERROR * np.abs(values) + 1e-9).mean(axis=0)
         yield from (
             (low, other) for other, share in zip(names, above, strict=True) if share <= SAMPLE_BROKEN and other != low
         )
+
+
+def _sample(training: Training, names: Sequence[str]) -> Floats:
+    return training.taken(names)[np.random.default_rng(SEED).permutation(training.rows)[:SAMPLE]]
 
 
 def _try_ordering(training: Training, low: str, high: str, factor: float, tried: int) -> Finding | None:
@@ -80,7 +83,7 @@ def _try_ordering(training: Training, low: str, high: str, factor: float, tried:
     if known.sum() < LEAST_ROWS or broken > MOST_BROKEN * known.sum() or not is_near(one[known], other[known]):
         return None
     expected = _crossings(training, one, other, known)
-    if not enough(broken, float(known.sum()), float(expected.sum()), tried=tried):
+    if not enough(broken, float(known.sum()), float(expected.sum()), tried=tried, drawn=True):
         return None
     condition = compare("<=", scaled(factor, Column(low)), Column(high))
     particular = is_particular(broken, int(classes_of(expected)), training)
@@ -143,23 +146,24 @@ def reduce_orderings(findings: Sequence[Finding]) -> list[Finding]:
     Returns:
         Those that are needed. What is particular to the data set proves nothing that is not.
     """
-    strength: dict[tuple[str, str], tuple[float, bool]] = {}
-    for finding in findings:
-        low, high, factor = order_parts(finding)
-        strength[low, high] = max(strength.get((low, high), (0.0, False)), (factor, finding.particular))
-    kept = []
-    for finding in findings:
-        low, high, factor = order_parts(finding)
-        if not any(
-            low == start
-            and (middle, high) in strength
-            and first * strength[middle, high][0] >= factor
-            and not (not finding.particular and (doubtful or strength[middle, high][1]))
-            for (start, middle), (first, doubtful) in strength.items()
-            if middle != high
-        ):
-            kept.append(finding)
-    return kept
+    parts = [order_parts(finding) for finding in findings]
+    left = dict(enumerate(findings))
+    for index, finding in enumerate(findings):
+        proofs = [parts[i] for i, f in left.items() if i != index and (finding.particular or not f.particular)]
+        if _follows(parts[index], proofs):
+            del left[index]
+    return list(left.values())
+
+
+def _follows(wanted: tuple[str, str, float], proofs: Sequence[tuple[str, str, float]]) -> bool:
+    """Tell whether an ordering follows from two others, or from a wider factor."""
+    low, high, factor = wanted
+    above = {(middle, first) for start, middle, first in proofs if start == low}
+    below = {(start, second) for start, end, second in proofs if end == high}
+    through = ((first, second) for middle, first in above for start, second in below if middle == start)
+    return any(first * second >= factor for first, second in through) or any(
+        middle == high and first >= factor for middle, first in above
+    )
 
 
 def find_meetings(training: Training, orderings: Sequence[Finding], names: Sequence[str]) -> list[Finding]:
@@ -248,7 +252,7 @@ def find_proportions(training: Training, names: Sequence[str]) -> list[Finding]:
     positive = [name for name in names if np.nanmin(training.at(name)) >= 0]
     tried = len(positive) * (len(positive) - 1)
     findings = []
-    for share, whole in permutations(positive, 2):
+    for share, whole in _plausible(training, positive):
         factor = _factor(training.at(share), training.at(whole))
         finding = None if factor is None else _try_ordering(training, share, whole, factor, tried)
         if finding is not None:
@@ -278,16 +282,26 @@ def find_products_above_one(training: Training, names: Sequence[str]) -> list[Fi
     positive = [name for name in names if np.nanmin(training.at(name)) >= 0]
     tried = len(positive) * (len(positive) - 1) // 2
     findings = []
-    for index, one in enumerate(positive):
-        for other in positive[index + 1 :]:
-            product = training.at(one) * training.at(other)
-            product = product[np.isfinite(product)]
-            if len(product) < LEAST_ROWS or (product < 1 - FLOAT_ERROR).mean() > MOST_BROKEN:
-                continue
-            near = (product <= 1 + NEAR) & (product > 1 + FLOAT_ERROR)
-            if enough(0, len(product), float(near.sum()), tried=tried) and len(np.unique(product[near])) >= LEAST_ROWS:
-                condition = compare(">=", Binary("*", Column(one), Column(other)), Number(1))
-                finding = accept("order", condition, training, tried=tried, exact=False)
-                if finding is not None:
-                    findings.append(finding)
+    for one, other in _plausible_products(training, positive):
+        if _is_near_one(training.at(one) * training.at(other)):
+            condition = compare(">=", Binary("*", Column(one), Column(other)), Number(1))
+            finding = accept("order", condition, training, tried=tried, exact=False)
+            if finding is not None:
+                findings.append(finding)
     return findings
+
+
+def _plausible_products(training: Training, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Give pairs whose product is at least 1 in nearly all rows of a sample."""
+    values = _sample(training, names)
+    for index, one in enumerate(names):
+        below = (values[:, [index]] * values < 1 - FLOAT_ERROR).mean(axis=0)
+        yield from ((one, names[other]) for other in range(index + 1, len(names)) if below[other] <= SAMPLE_BROKEN)
+
+
+def _is_near_one(product: Floats) -> bool:
+    finite = product[np.isfinite(product)]
+    if len(finite) < LEAST_ROWS or (finite < 1 - FLOAT_ERROR).mean() > MOST_BROKEN:
+        return False
+    near = (finite <= 1 + NEAR) & (finite > 1 + FLOAT_ERROR)
+    return len(np.unique(finite[near])) >= LEAST_ROWS
