@@ -35,4 +35,7 @@ import flowmint
 balanced = flowmint.read_table("balanced.parquet")
 assert balanced["Label"].value_counts()["count"].to_list() == [200, 200], balanced["Label"].value_counts()
 PYTHON
+flowmint evaluate --real train.csv --minted balanced.parquet --origin origin --label Label \
+  --families distribution --report report.html --quiet
+grep -q "</html>" report.html  # the templates are in the wheel
 echo "The wheel works in a fresh environment."

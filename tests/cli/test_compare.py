@@ -177,7 +177,7 @@ def test_ctrl_c_keeps_finished_cells_and_says_where(table, tmp_path):
     while process.poll() is None and not list(cells.glob("[!.]*.json")):
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "finished cells are in" in told
     assert "Traceback" not in told
