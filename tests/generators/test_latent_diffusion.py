@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
-import torch
 
 from flowmint.generators import DataDiffusion, LatentDiffusion
-from flowmint.generators.latent_diffusion import draw_mixed
 
 ROWS = 1200
 INFINITE = 0.235
@@ -86,13 +84,3 @@ def test_sizes_follow_the_data_unless_they_are_set():
     assert LatentDiffusion(**brief).fit(table, labels).sizes_.dimensions == 12
     sizes = LatentDiffusion(latent_dim=2, cells=5, width=16, **brief).fit(table, labels).sizes_
     assert (sizes.dimensions, sizes.cells, sizes.width, sizes.steps, sizes.autoencoder_steps) == (2, 5, 16, 2, 3)
-
-
-def test_mixed_rows_are_their_own_but_for_a_share_of_columns():
-    generator = torch.Generator().manual_seed(0)
-    drawn = draw_mixed(torch.Size([1000, 40]), 500, share=0.25, generator=generator)
-    assert drawn.shape == (500, 40)
-    own = drawn.mode(dim=1).values[:, None]
-    assert (drawn != own).float().mean().item() == pytest.approx(0.25, abs=0.02)
-    alone = draw_mixed(torch.Size([1000, 40]), 500, share=0.0, generator=generator)
-    assert (alone == alone[:, :1]).all()
