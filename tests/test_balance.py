@@ -68,7 +68,8 @@ def test_any_generator_may_be_named(name, monkeypatch):
     monkeypatch.setitem(
         GENERATORS, "latent_diffusion", functools.partial(LatentDiffusion, autoencoder_steps=2, **brief)
     )
-    monkeypatch.setitem(GENERATORS, "data_diffusion", functools.partial(DataDiffusion, **brief))
+    for other in ("data_diffusion", "data_diffusion_ddpm"):
+        monkeypatch.setitem(GENERATORS, other, functools.partial(DataDiffusion, **brief))
     balanced = balance_table(TABLE, label="Label", generator=name)
     assert balanced.height == (40 if name == "none" else 60)
 

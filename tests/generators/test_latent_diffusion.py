@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import polars as pl
 import pytest
@@ -68,8 +70,14 @@ def test_rows_are_new_and_diverse(fitted):
     assert minted.join(table, on=minted.columns, how="semi").height < 100
 
 
-@pytest.mark.parametrize("schedule", ["rectified_flow", "variance_exploding"])
-@pytest.mark.parametrize("solver", ["dpm_solver", "heun", "euler"])
+@pytest.mark.parametrize(
+    ("schedule", "solver"),
+    [
+        *product(["rectified_flow", "variance_exploding"], ["dpm_solver", "heun", "euler"]),
+        ("variance_preserving", "dpm_solver"),
+        ("variance_preserving", "ancestral"),
+    ],
+)
 def test_every_schedule_and_solver_mints(schedule, solver):
     table, labels = make_table()
     settings = {"steps": 150, "autoencoder_steps": 150, "width": 64, "evaluations": 9}

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 GENERATORS: dict[str, Callable[..., Generator]] = {
     "latent_diffusion": LatentDiffusion,
     "data_diffusion": DataDiffusion,
+    "data_diffusion_ddpm": partial(
+        DataDiffusion, schedule="variance_preserving", solver="ancestral", evaluations=1_000
+    ),
     "random_oversampling": partial(Oversampler, method="random"),
     "smote": partial(Oversampler, method="smote"),
     "smote_standardised": partial(Oversampler, method="smote", standardised=True),

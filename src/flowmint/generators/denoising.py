@@ -14,8 +14,8 @@ from torch import Tensor
 
 from flowmint.diffusion.backbone import Backbone
 from flowmint.diffusion.denoise import Denoiser
-from flowmint.diffusion.noise import RectifiedFlow, Schedule, VarianceExploding
-from flowmint.diffusion.sample import SOLVERS
+from flowmint.diffusion.noise import RectifiedFlow, Schedule, VarianceExploding, VariancePreserving
+from flowmint.diffusion.sample import find_solver
 from flowmint.diffusion.train import Training, WeightedRows, build, train
 from flowmint.encode.encoder import Encoder
 from flowmint.generators.base import Generator
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 SCHEDULES: dict[str, Schedule] = {
     "rectified_flow": RectifiedFlow(),
     "variance_exploding": VarianceExploding(),
+    "variance_preserving": VariancePreserving(),
 }
 """The noise schedules by the names that settings use."""
 
@@ -133,7 +134,7 @@ class DenoisingGenerator(Generator):
         noise = torch.randn((rows, self.sizes_.dimensions), generator=generator, device=device)
         label = torch.tensor([code], device=device)
         start = noise * denoiser.schedule.sigma(grid[0])
-        solve = SOLVERS[self.solver]
+        solve = find_solver(self.solver, generator)
         parts = [
             solve(lambda x, t: denoiser(x, t, label), start[first : first + PIECE], grid, denoiser.schedule)
             for first in range(0, rows, PIECE)

@@ -40,8 +40,8 @@ DECIMAL: dict[str, tuple[float, float]] = {
 
 CHOICES: dict[str, tuple[str | bool, ...]] = {
     "missing": ("learn", "drop", "error"),
-    "solver": ("dpm_solver", "heun", "euler"),
-    "schedule": ("rectified_flow", "variance_exploding"),
+    "solver": ("dpm_solver", "heun", "euler", "ancestral"),
+    "schedule": ("rectified_flow", "variance_exploding", "variance_preserving"),
     "method": ("random", "smote", "smotenc", "borderline_smote", "adasyn"),
     "standardised": (True, False),
 }
