@@ -200,3 +200,46 @@ class WeightedRows:
         points = torch.rand(count, generator=self.generator, device=self.cumulative.device, dtype=torch.float64)
         rows = torch.searchsorted(self.cumulative, points * self.cumulative[-1], right=True)
         return rows.clamp(max=len(self.cumulative) - 1)
+
+
+@dataclass(frozen=True)
+class ClassRows:
+    """Draws a class in proportion to its weight, then rows of that class alike (training by sampling, Xu et al. 2019).
+
+    Attributes:
+        cumulative: Rising sums of the classes' weights [classes].
+        order: Row numbers, class by class [rows].
+        counts: Rows of each class [classes].
+        generator: Source of randomness.
+    """
+
+    cumulative: Tensor
+    order: Tensor
+    counts: Tensor
+    generator: torch.Generator
+
+    @classmethod
+    def of(cls, labels: Tensor, *, classes: int, power: float, generator: torch.Generator) -> ClassRows:
+        """Weigh a class of n rows n^power.
+
+        Args:
+            labels: Class of each row, int64 [rows].
+            classes: Number of classes; each has a row.
+            power: 1 leaves classes as frequent as they are, 0 makes all equally frequent.
+            generator: Source of randomness, on the device of the labels.
+
+        Returns:
+            What to draw from.
+        """
+        counts = torch.bincount(labels, minlength=classes)
+        return cls(counts.double().pow(power).cumsum(0), labels.argsort(stable=True), counts, generator)
+
+    def draw_classes(self, count: int) -> Tensor:
+        """Draw ``count`` classes, int64 [count]."""
+        return WeightedRows(self.cumulative, self.generator).draw(count)
+
+    def draw_rows(self, labels: Tensor) -> Tensor:
+        """Draw a row of each given class: row numbers, int64 [n], for classes [n]."""
+        share = torch.rand(len(labels), generator=self.generator, device=labels.device, dtype=torch.float64)
+        inside = (share * self.counts[labels]).long().clamp(max=self.counts[labels] - 1)
+        return self.order[self.counts.cumsum(0)[labels] - self.counts[labels] + inside]

@@ -9,8 +9,10 @@ from flowmint.errors import SettingError, nearest
 from flowmint.generators.base import Generator
 from flowmint.generators.data_diffusion import DataDiffusion
 from flowmint.generators.folder import read_folder
+from flowmint.generators.gan import GAN
 from flowmint.generators.latent_diffusion import LatentDiffusion
 from flowmint.generators.oversample import Oversampler
+from flowmint.generators.vae import VAE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +24,8 @@ GENERATORS: dict[str, Callable[..., Generator]] = {
     "data_diffusion_ddpm": partial(
         DataDiffusion, schedule="variance_preserving", solver="ancestral", evaluations=1_000
     ),
+    "vae": VAE,
+    "gan": GAN,
     "random_oversampling": partial(Oversampler, method="random"),
     "smote": partial(Oversampler, method="smote"),
     "smote_standardised": partial(Oversampler, method="smote", standardised=True),
@@ -33,11 +37,15 @@ GENERATORS: dict[str, Callable[..., Generator]] = {
 }
 """Every generator by the name that the command line, run files and reports use."""
 
-MODELS: dict[str, type[Generator]] = {kind.name: kind for kind in (LatentDiffusion, DataDiffusion, Oversampler)}
+MODELS: dict[str, type[Generator]] = {
+    kind.name: kind for kind in (LatentDiffusion, DataDiffusion, VAE, GAN, Oversampler)
+}
 """Every kind of model folder by the name that it records."""
 
 __all__ = [
+    "GAN",
     "GENERATORS",
+    "VAE",
     "DataDiffusion",
     "Generator",
     "LatentDiffusion",
