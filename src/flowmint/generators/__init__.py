@@ -70,7 +70,7 @@ def make_generator(name: str, *, seed: int = 0, missing: str = "learn") -> Gener
         SettingError: There is no generator of that name.
     """
     if name not in GENERATORS:
-        message = f"unknown generator {name!r}; {nearest(name, GENERATORS, show=12)}"
+        message = f"unknown generator {name!r}; {nearest(name, GENERATORS, show=len(GENERATORS))}"
         raise SettingError(message)
     return GENERATORS[name](seed=seed, missing=missing)
 
