@@ -62,13 +62,16 @@ def test_real_rows_come_first_unchanged_and_columns_keep_their_places():
 def test_any_generator_may_be_named(name, monkeypatch):
     import functools
 
-    from flowmint.generators import DataDiffusion, LatentDiffusion
+    from flowmint.generators import GAN, VAE, DataDiffusion, LatentDiffusion
 
     brief = {"steps": 2, "evaluations": 2}
     monkeypatch.setitem(
         GENERATORS, "latent_diffusion", functools.partial(LatentDiffusion, autoencoder_steps=2, **brief)
     )
-    monkeypatch.setitem(GENERATORS, "data_diffusion", functools.partial(DataDiffusion, **brief))
+    for other in ("data_diffusion", "data_diffusion_ddpm"):
+        monkeypatch.setitem(GENERATORS, other, functools.partial(DataDiffusion, **brief))
+    for other, kind in (("vae", VAE), ("gan", GAN)):
+        monkeypatch.setitem(GENERATORS, other, functools.partial(kind, steps=2))
     balanced = balance_table(TABLE, label="Label", generator=name)
     assert balanced.height == (40 if name == "none" else 60)
 

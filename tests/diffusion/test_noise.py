@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from flowmint.diffusion.noise import RectifiedFlow, VarianceExploding
+from flowmint.diffusion.noise import RectifiedFlow, VarianceExploding, VariancePreserving
 
-SCHEDULES = [RectifiedFlow(), VarianceExploding()]
+SCHEDULES = [RectifiedFlow(), VarianceExploding(), VariancePreserving()]
 every_schedule = pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: type(schedule).__name__)
 
 
@@ -34,3 +34,11 @@ def test_rectified_flow_is_a_straight_line():
     t = torch.linspace(0, 1, 5)
     schedule = RectifiedFlow()
     assert torch.equal(schedule.alpha(t) + schedule.sigma(t), torch.ones(5))
+
+
+def test_variance_preserving_is_the_published_schedule_of_1000_steps():
+    betas = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
+    published = (1 - betas).cumprod(0)
+    schedule, t = VariancePreserving(), torch.arange(1, 1001, dtype=torch.float64) / 1000
+    assert torch.allclose(schedule.alpha(t) ** 2, published, atol=1e-3, rtol=0)
+    assert torch.allclose(schedule.alpha(t) ** 2 + schedule.sigma(t) ** 2, torch.ones(1000, dtype=torch.float64))

@@ -7,10 +7,11 @@ import math
 import pytest
 import torch
 
-from flowmint.diffusion.noise import RectifiedFlow, VarianceExploding
-from flowmint.diffusion.sample import SOLVERS, step
+from flowmint.diffusion.noise import RectifiedFlow, VarianceExploding, VariancePreserving
+from flowmint.diffusion.sample import SOLVERS, find_solver, step
 
 MEAN, SPREAD = 2.0, 0.5
+SCHEDULES = [RectifiedFlow(), VarianceExploding(), VariancePreserving()]
 
 
 def denoise_normal(schedule):
@@ -30,15 +31,37 @@ def draw(schedule, solver: str, steps: int) -> torch.Tensor:
     start = schedule.alpha(grid[0]) * MEAN + noise * math.hypot(
         schedule.sigma(grid[0]), schedule.alpha(grid[0]) * SPREAD
     )
-    return SOLVERS[solver](denoise_normal(schedule), start, grid, schedule)
+    solve = find_solver(solver, torch.Generator().manual_seed(1))
+    return solve(denoise_normal(schedule), start, grid, schedule)
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("schedule", [RectifiedFlow(), VarianceExploding()], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda s: type(s).__name__)
 def test_every_solver_reaches_a_normal_distribution(solver, schedule):
     points = draw(schedule, solver, 40)
     assert points.mean().item() == pytest.approx(MEAN, abs=0.02)
     assert points.std().item() == pytest.approx(SPREAD, abs=0.05)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda s: type(s).__name__)
+def test_ancestral_sampling_reaches_a_normal_distribution_in_many_steps(schedule):
+    points = draw(schedule, "ancestral", 1000)
+    assert points.mean().item() == pytest.approx(MEAN, abs=0.02)
+    assert points.std().item() == pytest.approx(SPREAD, abs=0.02)
+
+
+def test_ancestral_noise_comes_from_its_generator_alone():
+    schedule, x = VariancePreserving(), torch.zeros(50, 1)
+    before = torch.random.get_rng_state()
+    one, same, other = (
+        find_solver("ancestral", torch.Generator().manual_seed(seed))(
+            denoise_normal(schedule), x, schedule.grid(5), schedule
+        )
+        for seed in (1, 1, 2)
+    )
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+    assert torch.equal(before, torch.random.get_rng_state())
 
 
 def test_second_order_beats_first_order_with_as_many_steps():

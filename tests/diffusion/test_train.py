@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
 
-from flowmint.diffusion.train import Training, WeightedRows, build, train
+from flowmint.diffusion.train import ClassRows, Opponent, Training, WeightedRows, build, train
 
 
 class Counter:
@@ -76,3 +78,35 @@ def test_rows_are_drawn_in_proportion_to_their_weights():
     batches = WeightedRows(torch.tensor([1.0, 0.0, 3.0]).double().cumsum(0), torch.Generator().manual_seed(0))
     shares = torch.bincount(batches.draw(20_000), minlength=3) / 20_000
     assert shares.tolist() == pytest.approx([0.25, 0.0, 0.75], abs=0.02)
+
+
+def test_rows_are_drawn_by_class():
+    labels = torch.tensor([1, 0, 1, 1, 0, 1, 1, 1, 1, 1])
+    source = ClassRows.of(labels, classes=2, power=0.0, generator=torch.Generator().manual_seed(0))
+    classes = source.draw_classes(20_000)
+    rows = source.draw_rows(classes)
+    assert classes.float().mean().item() == pytest.approx(0.5, abs=0.02)
+    assert torch.equal(labels[rows], classes)
+    shares = torch.bincount(rows, minlength=10) / 20_000
+    assert shares[labels == 0].tolist() == pytest.approx([0.25] * 2, abs=0.02)
+    assert shares[labels == 1].tolist() == pytest.approx([0.0625] * 8, abs=0.02)
+
+
+def test_an_opponent_takes_its_turns_and_neither_moves_the_other():
+    module, rival, log = make(0), make(1), []
+
+    def note(name: str) -> torch.Tensor:
+        log.append((name, weights(module), weights(rival)))
+        x = torch.ones(8, 3)
+        return ((module(x) - rival(x)) ** 2).mean() * (1 if name == "module" else -1)
+
+    opponent = Opponent(rival, lambda: note("rival"), turns=2, learning_rate=1e-2)
+    counter = Counter()
+    training = Training(3, 8, 1e-2, average=0.0)
+    train(module, lambda: note("module"), training=training, stage=counter, opponent=opponent)
+    assert [name for name, _, _ in log] == ["rival", "rival", "module"] * 3
+    assert counter.steps == 3
+    for (name, own, other), (_, own_after, other_after) in itertools.pairwise(log):
+        assert torch.equal(own, own_after) == (name == "rival")
+        assert torch.equal(other, other_after) == (name == "module")
+    assert not rival.training

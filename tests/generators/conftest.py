@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 BRIEF = {
     "latent_diffusion": {"steps": 30, "autoencoder_steps": 30, "width": 32, "evaluations": 3},
     "data_diffusion": {"steps": 30, "width": 32, "evaluations": 3},
+    "data_diffusion_ddpm": {"steps": 30, "width": 32, "evaluations": 3},
+    "vae": {"steps": 30, "width": 32},
+    "gan": {"steps": 20, "width": 32},
 }
 
 

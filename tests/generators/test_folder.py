@@ -22,7 +22,7 @@ from .conftest import make, make_flows
 if TYPE_CHECKING:
     from pathlib import Path
 
-NAMES = ("latent_diffusion", "data_diffusion", "smote")
+NAMES = ("latent_diffusion", "data_diffusion", "vae", "gan", "smote")
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -78,7 +78,7 @@ def test_every_array_is_checked_for_presence_and_shape(model):
 def test_weights_that_are_no_numbers_are_refused(model):
     about, arrays = read(model)
     for name, array in arrays.items():
-        if array.dtype == np.float32 and name.startswith(("autoencoder", "denoiser", "points")):
+        if array.dtype == np.float32 and name.startswith(("autoencoder", "denoiser", "points", "network")):
             rewrite(model, copy.deepcopy(about), {**arrays, name: np.full_like(array, np.nan)})
             assert_refused(model)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import polars as pl
 import pytest
-import torch
 
 from flowmint.generators import DataDiffusion, LatentDiffusion
-from flowmint.generators.latent_diffusion import draw_mixed
 
 ROWS = 1200
 INFINITE = 0.235
@@ -70,8 +70,14 @@ def test_rows_are_new_and_diverse(fitted):
     assert minted.join(table, on=minted.columns, how="semi").height < 100
 
 
-@pytest.mark.parametrize("schedule", ["rectified_flow", "variance_exploding"])
-@pytest.mark.parametrize("solver", ["dpm_solver", "heun", "euler"])
+@pytest.mark.parametrize(
+    ("schedule", "solver"),
+    [
+        *product(["rectified_flow", "variance_exploding"], ["dpm_solver", "heun", "euler"]),
+        ("variance_preserving", "dpm_solver"),
+        ("variance_preserving", "ancestral"),
+    ],
+)
 def test_every_schedule_and_solver_mints(schedule, solver):
     table, labels = make_table()
     settings = {"steps": 150, "autoencoder_steps": 150, "width": 64, "evaluations": 9}
@@ -86,13 +92,3 @@ def test_sizes_follow_the_data_unless_they_are_set():
     assert LatentDiffusion(**brief).fit(table, labels).sizes_.dimensions == 12
     sizes = LatentDiffusion(latent_dim=2, cells=5, width=16, **brief).fit(table, labels).sizes_
     assert (sizes.dimensions, sizes.cells, sizes.width, sizes.steps, sizes.autoencoder_steps) == (2, 5, 16, 2, 3)
-
-
-def test_mixed_rows_are_their_own_but_for_a_share_of_columns():
-    generator = torch.Generator().manual_seed(0)
-    drawn = draw_mixed(torch.Size([1000, 40]), 500, share=0.25, generator=generator)
-    assert drawn.shape == (500, 40)
-    own = drawn.mode(dim=1).values[:, None]
-    assert (drawn != own).float().mean().item() == pytest.approx(0.25, abs=0.02)
-    alone = draw_mixed(torch.Size([1000, 40]), 500, share=0.0, generator=generator)
-    assert (alone == alone[:, :1]).all()

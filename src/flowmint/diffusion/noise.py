@@ -98,3 +98,40 @@ class VarianceExploding:
         share = torch.linspace(0, 1, steps)
         low, high = self.lowest ** (1 / self.bend), self.highest ** (1 / self.bend)
         return torch.cat([(high + share * (low - high)) ** self.bend, torch.zeros(1)])
+
+
+@dataclass(frozen=True)
+class VariancePreserving:
+    """The classic schedule (DDPM, Ho et al. 2020), ``alpha² + sigma² = 1``.
+
+    Data fades at a rate that rises linearly with time. Ho et al. state it for 1,000 discrete steps, with variances
+    ``beta`` from 0.0001 to 0.02; this is its continuous form (Song et al. 2021, eq. 33), with rates a thousand times
+    as large: on a grid of 1,000 steps both differ by less than one part in a thousand.
+
+    Attributes:
+        lowest: Rate of fading at time 0 (``beta_min``).
+        highest: Rate of fading at time 1 (``beta_max``).
+    """
+
+    lowest: float = 0.1
+    highest: float = 20.0
+
+    def alpha(self, t: Tensor) -> Tensor:
+        """Share of the data at time ``t``."""
+        return torch.exp(self._faded(t) / 2)
+
+    def sigma(self, t: Tensor) -> Tensor:
+        """Standard deviation of the noise at time ``t``."""
+        return torch.sqrt(-torch.expm1(self._faded(t)))
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Draw evenly distributed times [count]; none is 0, where there is nothing to learn."""
+        return 1 - (1 - 1e-3) * torch.rand(count, generator=generator, device=generator.device)
+
+    def grid(self, steps: int) -> Tensor:
+        """Evenly spaced times [steps + 1] from 1 to 0."""
+        return torch.linspace(1, 0, steps + 1)
+
+    def _faded(self, t: Tensor) -> Tensor:
+        """Logarithm of ``alpha²``."""
+        return -t * (self.lowest + t * (self.highest - self.lowest) / 2)

@@ -1,14 +1,16 @@
-"""Solvers: the few steps from noise to data along the probability-flow ordinary differential equation.
+"""Solvers: the few steps from noise to data along the probability-flow ordinary differential equation, and DDPM's many.
 
 With ``D`` the predicted clean point, a step from time ``t`` to ``s`` along the exact solution for
 constant ``D`` is ``x_s = (sigma_s / sigma_t) · x_t + (alpha_s - alpha_t · sigma_s / sigma_t) · D``
-(DDIM, Song et al. 2021; DPM-Solver++, Lu et al. 2022, eq. 8). The solvers differ in their ``D``.
+(DDIM, Song et al. 2021; DPM-Solver++, Lu et al. 2022, eq. 8). The solvers differ in their ``D``. `ancestral` draws
+from the distribution of ``x_s`` instead, with new noise in each step.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
 """Clean points [n, d] from noisy points [n, d] and one time [1]."""
+
+Solver = Callable[[Denoise, Tensor, Tensor, "Schedule"], Tensor]
+"""Clean points [n, d] by a denoiser from noise [n, d] along times [steps + 1] of a schedule."""
 
 
 def step(x: Tensor, clean: Tensor, t: Tensor, s: Tensor, schedule: Schedule) -> Tensor:
@@ -85,9 +90,50 @@ def dpm_solver(denoise: Denoise, x: Tensor, grid: Tensor, schedule: Schedule) ->
     return x
 
 
-SOLVERS: dict[str, Callable[[Denoise, Tensor, Tensor, Schedule], Tensor]] = {
+def ancestral(denoise: Denoise, x: Tensor, grid: Tensor, schedule: Schedule, *, generator: torch.Generator) -> Tensor:
+    """Draw each step at random: the classic sampler (DDPM, Ho et al. 2020, algorithm 2), made for about 1,000 steps.
+
+    ``x_s`` is normal around ``a · x_t + b · D``, given that ``D`` is clean; with ``r = alpha_t / alpha_s`` and
+    ``v = sigma_t² - r² · sigma_s²``, ``a = r · sigma_s² / sigma_t²``, ``b = alpha_s · v / sigma_t²``, and its variance
+    is ``v · sigma_s² / sigma_t²`` (Ho et al., eq. 7, for any schedule: Kingma et al. 2021, eq. 32).
+
+    Args:
+        denoise: The denoiser for one class.
+        x: Noise [n, d] at the grid's first time.
+        grid: Times [steps + 1].
+        schedule: The noise schedule.
+        generator: Source of each step's noise.
+
+    Returns:
+        Clean points [n, d].
+    """
+    for t, s in itertools.pairwise(grid):
+        clean = denoise(x, t[None])
+        ratio = schedule.alpha(t) / schedule.alpha(s)
+        kept = (schedule.sigma(s) / schedule.sigma(t)) ** 2
+        variance = schedule.sigma(t) ** 2 - (ratio * schedule.sigma(s)) ** 2
+        noise = torch.randn(x.shape, generator=generator, device=x.device)
+        mean = ratio * kept * x + schedule.alpha(s) * variance / schedule.sigma(t) ** 2 * clean
+        x = mean + (variance * kept).clamp(min=0).sqrt() * noise
+    return x
+
+
+SOLVERS: dict[str, Solver] = {
     "euler": euler,
     "heun": heun,
     "dpm_solver": dpm_solver,
 }
-"""The solvers by the names that settings use."""
+"""The solvers without chance by the names that settings use."""
+
+
+def find_solver(name: str, generator: torch.Generator) -> Solver:
+    """Find a solver by the name that settings use.
+
+    Args:
+        name: A name in `SOLVERS`, or ``ancestral``.
+        generator: Source of the noise that ``ancestral`` draws in each step.
+
+    Returns:
+        The solver.
+    """
+    return partial(ancestral, generator=generator) if name == "ancestral" else SOLVERS[name]

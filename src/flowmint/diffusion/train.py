@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -32,6 +32,9 @@ class Training:
         learning_rate: Highest learning rate of the cycle.
         weight_decay: AdamW's decoupled weight decay.
         average: Decay of the moving average of the weights, 0 for none.
+        momentum: Decay of AdamW's average gradient; None lets it fall and rise from 0.95 to 0.85 and
+            back while the learning rate rises and falls.
+        memory: Decay of AdamW's average squared gradient.
     """
 
     steps: int
@@ -39,9 +42,35 @@ class Training:
     learning_rate: float
     weight_decay: float = 1e-3
     average: float = 0.995
+    momentum: float | None = None
+    memory: float = 0.99
 
 
-def train(module: nn.Module, loss: Callable[[], Tensor], *, training: Training, stage: Stage) -> None:
+@dataclass(frozen=True)
+class Opponent:
+    """What trains against a module, in the same loop: a critic against its generator.
+
+    Attributes:
+        module: The opponent; ends with its last weights, in evaluation mode.
+        loss: Draws a batch and returns the opponent's mean loss.
+        turns: How many steps it takes before each step of the module.
+        learning_rate: Highest learning rate of its cycle.
+    """
+
+    module: nn.Module
+    loss: Callable[[], Tensor]
+    turns: int
+    learning_rate: float
+
+
+def train(
+    module: nn.Module,
+    loss: Callable[[], Tensor],
+    *,
+    training: Training,
+    stage: Stage,
+    opponent: Opponent | None = None,
+) -> None:
     """Train a module in place.
 
     Args:
@@ -50,30 +79,75 @@ def train(module: nn.Module, loss: Callable[[], Tensor], *, training: Training, 
             that the caller seeded.
         training: Length and speed.
         stage: Told after each step.
+        opponent: What trains in turn with the module, with the module's settings but for its own
+            learning rate and without an average.
     """
-    averaged = deepcopy(module)
-    weights: list[Tensor] = list(module.parameters())
-    averages: list[Tensor] = list(averaged.parameters())
-    optimiser = torch.optim.AdamW(
-        weights, lr=training.learning_rate, weight_decay=training.weight_decay, betas=(0.9, 0.99), fused=True
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, max_lr=training.learning_rate, total_steps=max(training.steps, 2), pct_start=0.15
-    )
-    module.train()
-    for index in range(training.steps):
-        optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss())
-        nn.utils.clip_grad_norm_(weights, 1.0)
-        optimiser.step()
-        if index + 1 < training.steps:
-            schedule.step()
-        decay = min(training.average, (1 + index) / (10 + index)) if training.average else 0.0
-        with torch.no_grad():
-            torch._foreach_lerp_(averages, weights, 1 - decay)
+    learner, rival = Learner(module, training), None
+    if opponent is not None:
+        turns = replace(
+            training,
+            steps=training.steps * opponent.turns,
+            learning_rate=opponent.learning_rate,
+            average=0.0,
+        )
+        rival = Learner(opponent.module, turns)
+    for _ in range(training.steps):
+        if opponent is not None and rival is not None:
+            for _ in range(opponent.turns):
+                rival.step(opponent.loss())
+        learner.step(loss())
         stage.advance(1)
-    module.load_state_dict(averaged.state_dict())
-    module.eval()
+    learner.end()
+    if rival is not None:
+        rival.end()
+
+
+class Learner:
+    """A module with its optimiser, the cycle of its learning rate and the average of its weights.
+
+    Args:
+        module: What to train, in place.
+        training: Length and speed.
+    """
+
+    def __init__(self, module: nn.Module, training: Training) -> None:
+        self.module, self.training, self.index = module.train(), training, 0
+        self.averaged = deepcopy(module)
+        self.weights: list[Tensor] = list(module.parameters())
+        self.averages: list[Tensor] = list(self.averaged.parameters())
+        self.optimiser = torch.optim.AdamW(
+            self.weights,
+            lr=training.learning_rate,
+            weight_decay=training.weight_decay,
+            betas=(0.9 if training.momentum is None else training.momentum, training.memory),
+            fused=True,
+        )
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser,
+            max_lr=training.learning_rate,
+            total_steps=max(training.steps, 2),
+            pct_start=0.15,
+            cycle_momentum=training.momentum is None,
+        )
+
+    def step(self, loss: Tensor) -> None:
+        """Follow the gradient of one batch's mean loss."""
+        training = self.training
+        self.optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss, inputs=self.weights)
+        nn.utils.clip_grad_norm_(self.weights, 1.0)
+        self.optimiser.step()
+        self.index += 1
+        if self.index < training.steps:
+            self.schedule.step()
+        decay = min(training.average, self.index / (9 + self.index)) if training.average else 0.0
+        with torch.no_grad():
+            torch._foreach_lerp_(self.averages, self.weights, 1 - decay)
+
+    def end(self) -> None:
+        """Leave the averaged weights in the module, in evaluation mode."""
+        self.module.load_state_dict(self.averaged.state_dict())
+        self.module.eval()
 
 
 def build(factory: Callable[[], Module], *, seed: int, device: torch.device) -> Module:
@@ -126,3 +200,46 @@ class WeightedRows:
         points = torch.rand(count, generator=self.generator, device=self.cumulative.device, dtype=torch.float64)
         rows = torch.searchsorted(self.cumulative, points * self.cumulative[-1], right=True)
         return rows.clamp(max=len(self.cumulative) - 1)
+
+
+@dataclass(frozen=True)
+class ClassRows:
+    """Draws a class in proportion to its weight, then rows of that class alike (training by sampling, Xu et al. 2019).
+
+    Attributes:
+        cumulative: Rising sums of the classes' weights [classes].
+        order: Row numbers, class by class [rows].
+        counts: Rows of each class [classes].
+        generator: Source of randomness.
+    """
+
+    cumulative: Tensor
+    order: Tensor
+    counts: Tensor
+    generator: torch.Generator
+
+    @classmethod
+    def of(cls, labels: Tensor, *, classes: int, power: float, generator: torch.Generator) -> ClassRows:
+        """Weigh a class of n rows n^power.
+
+        Args:
+            labels: Class of each row, int64 [rows].
+            classes: Number of classes; each has a row.
+            power: 1 leaves classes as frequent as they are, 0 makes all equally frequent.
+            generator: Source of randomness, on the device of the labels.
+
+        Returns:
+            What to draw from.
+        """
+        counts = torch.bincount(labels, minlength=classes)
+        return cls(counts.double().pow(power).cumsum(0), labels.argsort(stable=True), counts, generator)
+
+    def draw_classes(self, count: int) -> Tensor:
+        """Draw ``count`` classes, int64 [count]."""
+        return WeightedRows(self.cumulative, self.generator).draw(count)
+
+    def draw_rows(self, labels: Tensor) -> Tensor:
+        """Draw a row of each given class: row numbers, int64 [n], for classes [n]."""
+        share = torch.rand(len(labels), generator=self.generator, device=labels.device, dtype=torch.float64)
+        inside = (share * self.counts[labels]).long().clamp(max=self.counts[labels] - 1)
+        return self.order[self.counts.cumsum(0)[labels] - self.counts[labels] + inside]

@@ -9,8 +9,10 @@ from flowmint.errors import SettingError, nearest
 from flowmint.generators.base import Generator
 from flowmint.generators.data_diffusion import DataDiffusion
 from flowmint.generators.folder import read_folder
+from flowmint.generators.gan import GAN
 from flowmint.generators.latent_diffusion import LatentDiffusion
 from flowmint.generators.oversample import Oversampler
+from flowmint.generators.vae import VAE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
 GENERATORS: dict[str, Callable[..., Generator]] = {
     "latent_diffusion": LatentDiffusion,
     "data_diffusion": DataDiffusion,
+    "data_diffusion_ddpm": partial(
+        DataDiffusion, schedule="variance_preserving", solver="ancestral", evaluations=1_000
+    ),
+    "vae": VAE,
+    "gan": GAN,
     "random_oversampling": partial(Oversampler, method="random"),
     "smote": partial(Oversampler, method="smote"),
     "smote_standardised": partial(Oversampler, method="smote", standardised=True),
@@ -32,11 +39,15 @@ GENERATORS: dict[str, Callable[..., Generator]] = {
 }
 """Every generator by the name that the command line, run files and reports use."""
 
-MODELS: dict[str, type[Generator]] = {kind.name: kind for kind in (LatentDiffusion, DataDiffusion, Oversampler)}
+MODELS: dict[str, type[Generator]] = {
+    kind.name: kind for kind in (LatentDiffusion, DataDiffusion, VAE, GAN, Oversampler)
+}
 """Every kind of model folder by the name that it records."""
 
 __all__ = [
+    "GAN",
     "GENERATORS",
+    "VAE",
     "DataDiffusion",
     "Generator",
     "LatentDiffusion",
@@ -62,7 +73,7 @@ def make_generator(name: str, *, seed: int = 0, missing: str = "learn", rules: s
         SettingError: There is no generator of that name.
     """
     if name not in GENERATORS:
-        message = f"unknown generator {name!r}; {nearest(name, GENERATORS, show=12)}"
+        message = f"unknown generator {name!r}; {nearest(name, GENERATORS, show=len(GENERATORS))}"
         raise SettingError(message)
     return GENERATORS[name](seed=seed, missing=missing, rules=rules)
 

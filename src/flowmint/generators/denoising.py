@@ -14,8 +14,8 @@ from torch import Tensor
 
 from flowmint.diffusion.backbone import Backbone
 from flowmint.diffusion.denoise import Denoiser
-from flowmint.diffusion.noise import RectifiedFlow, Schedule, VarianceExploding
-from flowmint.diffusion.sample import SOLVERS, Denoise
+from flowmint.diffusion.noise import RectifiedFlow, Schedule, VarianceExploding, VariancePreserving
+from flowmint.diffusion.sample import Denoise, find_solver
 from flowmint.diffusion.train import Training, WeightedRows, build, train
 from flowmint.encode.encoder import Encoder
 from flowmint.generators.base import Generator
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 SCHEDULES: dict[str, Schedule] = {
     "rectified_flow": RectifiedFlow(),
     "variance_exploding": VarianceExploding(),
+    "variance_preserving": VariancePreserving(),
 }
 """The noise schedules by the names that settings use."""
 
@@ -143,7 +144,7 @@ class DenoisingGenerator(Generator):
         grid = schedule.grid(-(-self.evaluations // each)).to(device)
         noise = torch.randn((rows, self.sizes_.dimensions), generator=generator, device=device)
         start = noise * (schedule.sigma(grid[0]) * self.sharpness_.temperature(code))
-        denoise, solve = self._denoise(code, device), SOLVERS[self.solver]
+        denoise, solve = self._denoise(code, device), find_solver(self.solver, generator)
         parts = [solve(denoise, start[first : first + PIECE], grid, schedule) for first in range(0, rows, PIECE)]
         return torch.cat(parts) * self.spread_ + self.mean_
 

@@ -25,6 +25,8 @@ WHOLE: dict[str, tuple[int, int]] = {
     "batch_rows": (1, 1_000_000),
     "evaluations": (1, 1000),
     "neighbours": (1, 1000),
+    "critic_steps": (1, 100),
+    "pack": (1, 100),
 }
 """Whole-number settings and sizes: lowest and highest value."""
 
@@ -36,13 +38,16 @@ DECIMAL: dict[str, tuple[float, float]] = {
     "latent_noise": (0.0, 10.0),
     "mixing": (0.0, 1.0),
     "sharpness": (0.0, 10.0),
+    "beta": (0.0, 1000.0),
+    "penalty": (0.0, 1000.0),
+    "temperature": (1e-2, 100.0),
 }
 """Decimal settings: lowest and highest value."""
 
 CHOICES: dict[str, tuple[str | bool, ...]] = {
     "missing": ("learn", "drop", "error"),
-    "solver": ("dpm_solver", "heun", "euler"),
-    "schedule": ("rectified_flow", "variance_exploding"),
+    "solver": ("dpm_solver", "heun", "euler", "ancestral"),
+    "schedule": ("rectified_flow", "variance_exploding", "variance_preserving"),
     "method": ("random", "smote", "smotenc", "borderline_smote", "adasyn"),
     "standardised": (True, False),
 }

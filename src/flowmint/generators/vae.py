@@ -1,0 +1,73 @@
+"""The variational autoencoder: latents of each class are normal, and are drawn instead of diffused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor
+
+from flowmint.diffusion.autoencoder import reconstruction_loss
+from flowmint.diffusion.train import ClassRows, Training, build, train
+from flowmint.diffusion.variational import VariationalAutoencoder
+from flowmint.generators.cells import CellGenerator, CellRows, numbers_of
+
+if TYPE_CHECKING:
+    from flowmint.generators.sizes import Sizes
+    from flowmint.progress import Progress
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class VAE(CellGenerator):
+    """Class-conditional variational autoencoder (Kingma & Welling 2014) with latent diffusion's encoder and cells.
+
+    Other attributes are those of `flowmint.generators.cells.CellGenerator`.
+
+    Attributes:
+        beta: How much a latent's distance from its class's prior counts beside the reconstruction (Higgins et
+            al. 2017). At 1 the loss is the evidence bound.
+    """
+
+    name: ClassVar[str] = "vae"
+
+    beta: float = 0.2
+
+    def _usual_steps(self, sizes: Sizes) -> int:
+        return sizes.autoencoder_steps
+
+    def _make_network(self, classes: int) -> VariationalAutoencoder:
+        sizes = self.sizes_
+        return VariationalAutoencoder(
+            counts=self.cells_.counts,
+            classes=classes,
+            latent_dim=sizes.dimensions,
+            width=sizes.width,
+            blocks=self.blocks,
+        )
+
+    def _train(
+        self, rows: CellRows, labels: Tensor, *, classes: int, seed: int, progress: Progress
+    ) -> VariationalAutoencoder:
+        network = build(lambda: self._make_network(classes), seed=seed, device=labels.device)
+        generator = torch.Generator(labels.device).manual_seed(seed)
+        source = ClassRows.of(labels, classes=classes, power=self.class_power, generator=generator)
+        weights = tuple(float(numbers_of(support)) for support in self.encoder_.modelled)
+
+        def loss() -> Tensor:
+            label = source.draw_classes(self.batch_rows)
+            batch = rows.take(source.draw_rows(label))
+            posterior = network.encode(batch.normal, batch.cells, label)
+            noise = torch.randn(posterior.mean.shape, generator=generator, device=labels.device)
+            decoded = network.decode(posterior.draw(noise), label)
+            error = reconstruction_loss(
+                *decoded, cells=batch.cells, targets=batch.positions, shared=batch.shared, weights=weights
+            )
+            # the error is a mean over columns, so the divergence is shared among them too
+            divergence = posterior.divergence(network.prior(label)).mean() / len(weights)
+            return error + self.beta * divergence
+
+        training = Training(self.sizes_.steps, self.batch_rows, self.learning_rate)
+        with progress.stage("autoencoder", total=training.steps, unit="steps") as stage:
+            train(network, loss, training=training, stage=stage)
+        return network
