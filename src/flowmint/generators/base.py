@@ -101,8 +101,9 @@ class Generator(BaseEstimator, ABC):
         names = pl.Series("class", np.array(classes.names, dtype=object)[codes].tolist(), dtype=pl.String)
         validity = Validity.learn(self.rules, table, names, progress=progress)
         learnt = table.drop(validity.derived)
+        self.validity_ = validity
         self._fit(learnt, codes, schema.without(validity.derived), len(classes.values), progress)
-        self.schema_, self.classes_, self.format_, self.validity_ = schema, classes, frame_format, validity
+        self.schema_, self.classes_, self.format_ = schema, classes, frame_format
         return self
 
     def sample(

@@ -64,7 +64,9 @@ class LatentDiffusion(DenoisingGenerator):
         # and only the denoiser, which is told the class, sees rare classes more often.
         self.encoder_ = Encoder.fit(table, schema)
         numbers = sum(map(numbers_of, self.encoder_.modelled))
-        self.sizes_ = Sizes.of(rows=table.height, classes=classes, columns=numbers).but(
+        # columns that are computed need no room of their own, but latents without it describe the others worse
+        room = numbers + len(self.validity_.derived)
+        self.sizes_ = Sizes.of(rows=table.height, classes=classes, columns=room).but(
             dimensions=self.latent_dim,
             cells=self.cells,
             width=self.width,

@@ -10,7 +10,7 @@ its sharpness h:
 
 Both cost recall where a class truly looks like its neighbour, as a man in the middle does. So h follows how well the
 class can be told from the others by its own training rows: with s the mean probability that a random forest gives the
-class's rows, each judged by the trees that did not see it, and n the rows, ``h = (2s - 0.2) · min(1, 25 / n)``, from
+class's rows, each judged by the trees that did not see it, and n the rows, ``h = (2s - 0.4) · min(1, 25 / n)``, from
 0 to 1. The largest class and classes of more than 500 rows need none.
 """
 
@@ -78,7 +78,7 @@ class Sharpness:
         if rare.any() and given != 0:
             own, mistaken = separability(points, codes, classes=classes, seed=seed)
             few = np.minimum(1.0, FEW_ROWS / counts)
-            rule = np.clip((2 * own - 0.2) * few, 0.0, 1.0)
+            rule = np.clip((2 * own - 0.4) * few, 0.0, 1.0)
             strength = np.where(rare, rule if given is None else given, 0.0)
             away = np.where(rare, mistaken, largest)
         return cls(tuple(strength.tolist()), tuple(away.tolist()))
