@@ -38,6 +38,9 @@ FEW_ROWS = 25
 MANY_ROWS = 500
 """Classes of more rows are left as they are."""
 
+LEAST = 0.05
+"""Less sharpness than this is none."""
+
 FOREST_ROWS = 5_000
 """Rows that the forest learns from, shared evenly among the classes; a class keeps `MANY_ROWS` where it has them."""
 
@@ -79,6 +82,7 @@ class Sharpness:
             own, mistaken = separability(points, codes, classes=classes, seed=seed)
             few = np.minimum(1.0, FEW_ROWS / counts)
             rule = np.clip((2 * own - 0.4) * few, 0.0, 1.0)
+            rule[rule < LEAST] = 0.0
             strength = np.where(rare, rule if given is None else given, 0.0)
             away = np.where(rare, mistaken, largest)
         return cls(tuple(strength.tolist()), tuple(away.tolist()))
