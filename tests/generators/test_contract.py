@@ -15,11 +15,31 @@ from sklearn.base import clone
 
 from flowmint.errors import LabelError, ModelError, NotFittedError, SettingError, TableError, WriteError
 from flowmint.generators import GENERATORS, MODELS, load_generator, make_generator
+from flowmint.rules.ruleset import Rules
 
 from .conftest import make
 
 if TYPE_CHECKING:
     from flowmint.generators import Generator
+
+
+SUMS = Rules.from_json(
+    {
+        "format": 1,
+        "rules": [
+            {"name": "total", "rule": "total = sent + received"},
+            {"name": "order", "rule": "sent <= received"},
+        ],
+    }
+)
+
+
+def make_windows() -> tuple[pl.DataFrame, list[str]]:
+    """Rows of which one column is the sum of two others, and one of these is the smaller."""
+    rng = np.random.default_rng(0)
+    sent, more = rng.integers(1, 50, 40), rng.integers(0, 5, 40)
+    table = pl.DataFrame({"sent": sent, "total": 2 * sent + more, "received": sent + more})
+    return table, ["scan"] * 20 + ["benign"] * 20
 
 
 @pytest.fixture(scope="module", params=list(GENERATORS))
@@ -41,6 +61,24 @@ def test_minted_rows_have_the_columns_order_and_dtypes_of_the_fitted_ones(fitted
     assert isinstance(minted, pl.DataFrame)
     assert minted.schema == flows.schema
     assert minted.height == 20
+
+
+def test_rows_from_before_repair_have_the_same_columns_and_dtypes(fitted, flows):
+    decoded = fitted.sample_table(20, label="ARP_Spoofing", repair=False)
+    assert decoded.schema == flows.schema == fitted.sample(0, label="ARP_Spoofing", repair=False).schema
+    assert decoded.height == 20
+
+
+def test_repair_touches_only_rows_that_break_a_rule(name):
+    table, labels = make_windows()
+    model = fit(name, table, labels, rules=SUMS)
+    decoded, minted = (model.sample_table(100, label="scan", repair=repair) for repair in (False, True))
+    assert minted.schema == decoded.schema == table.schema
+    assert (decoded["total"] == decoded["sent"] + decoded["received"]).all()  # what follows is computed all the same
+    assert SUMS.check(minted).valid.all()
+    valid = SUMS.check(decoded).valid
+    if valid.all():
+        assert_frame_equal(minted, decoded)
 
 
 def test_minted_values_are_possible(fitted, flows):

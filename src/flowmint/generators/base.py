@@ -112,6 +112,7 @@ class Generator(BaseEstimator, ABC):
         *,
         label: Any = None,  # noqa: ANN401
         seed: int | None = None,
+        repair: bool = True,
         progress: Progress = SILENT,
     ) -> Native:
         """Mint rows of one class.
@@ -120,6 +121,8 @@ class Generator(BaseEstimator, ABC):
             rows: How many, 0 or more.
             label: Their class; may be left out if there is only one.
             seed: Seed of the draw, the generator's own if absent; the same seed gives the same rows.
+            repair: Whether rows that break a rule are repaired, or minted anew where that fails. Without it rows
+                are what the generator decodes, derived columns computed: to see what repair does, not to train on.
             progress: Shows how far sampling is.
 
         Returns:
@@ -130,8 +133,9 @@ class Generator(BaseEstimator, ABC):
             NotFittedError: `fit` or `load` has not been called.
             LabelError: The class is not one that fitting saw.
             SettingError: ``rows`` is negative.
+            RuleError: Even anew, rows of the class could not be made valid.
         """
-        minted = self.sample_table(rows, label=label, seed=seed, progress=progress)
+        minted = self.sample_table(rows, label=label, seed=seed, repair=repair, progress=progress)
         return self.format_.restore(minted)
 
     def sample_table(
@@ -140,6 +144,7 @@ class Generator(BaseEstimator, ABC):
         *,
         label: Any = None,  # noqa: ANN401
         seed: int | None = None,
+        repair: bool = True,
         progress: Progress = SILENT,
     ) -> pl.DataFrame:
         """Mint rows of one class as a Polars frame, whatever kind of frame was fitted.
@@ -153,7 +158,10 @@ class Generator(BaseEstimator, ABC):
         code = self._code(label)
         if rows == 0:
             return pl.DataFrame(schema={c.name: c.polars_dtype for c in self.schema_.columns})
-        return self._sample_valid(int(rows), code, self.seed if seed is None else seed, progress)
+        seed = self.seed if seed is None else seed
+        if not repair:
+            return self.validity_.derive(self._sample(int(rows), code, seed, progress), self.schema_)
+        return self._sample_valid(int(rows), code, seed, progress)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write the fitted generator to a folder: safetensors and JSON, no training data needed to load.

@@ -70,6 +70,25 @@ class Validity:
             rules = rules.fitting(table)  # without those of columns that a table may lack
         return cls(rules, derivable(rules, table))
 
+    def derive(self, minted: pl.DataFrame, schema: Schema) -> pl.DataFrame:
+        """Give minted rows the columns that follow from others, and repair nothing.
+
+        Args:
+            minted: Rows of the columns that are learnt [rows, columns].
+            schema: The whole table's columns.
+
+        Returns:
+            Rows with all columns in order.
+        """
+        if not len(self.rules):
+            return minted
+        absent = [
+            pl.zeros(minted.height, dtype=pl.Int8, eager=True).cast(column.polars_dtype).alias(column.name)
+            for column in schema.columns
+            if column.name in self.derived
+        ]
+        return self.rules.derive(minted.with_columns(absent).select(schema.names))
+
     def complete(
         self, minted: pl.DataFrame, schema: Schema, *, class_name: str
     ) -> tuple[pl.DataFrame, npt.NDArray[np.bool_]]:
@@ -83,14 +102,9 @@ class Validity:
         Returns:
             Rows with all columns in order, and which of them satisfy every rule [rows].
         """
+        whole = self.derive(minted, schema)
         if not len(self.rules):
-            return minted, np.ones(minted.height, dtype=bool)
-        absent = [
-            pl.zeros(minted.height, dtype=pl.Int8, eager=True).cast(column.polars_dtype).alias(column.name)
-            for column in schema.columns
-            if column.name in self.derived
-        ]
-        whole = self.rules.derive(minted.with_columns(absent).select(schema.names))
+            return whole, np.ones(whole.height, dtype=bool)
         repaired = self.rules.repair(whole, label=pl.repeat(class_name, whole.height, eager=True))
         return repaired.frame, repaired.after
 
