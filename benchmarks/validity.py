@@ -16,17 +16,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import validity_discovery
+import validity_minted
 import validity_speed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Part = tuple[Callable[[Path], dict[str, Any]], Callable[[dict[str, Any]], list[str]]]
+    Measure = Callable[[Path, int], dict[str, Any]]
+    Part = tuple[Measure, Callable[[dict[str, Any]], list[str]]]
+
+
+def of_data(measure: Callable[[Path], dict[str, Any]]) -> Measure:
+    """Take what measures a part by the data alone, whatever the number of rows to mint."""
+    return lambda data, _: measure(data)
+
 
 PARTS: dict[str, Part] = {
-    "discovery": (validity_discovery.measure, validity_discovery.markdown),
-    "check": (validity_speed.measure_check, validity_speed.markdown_check),
-    "repair": (validity_speed.measure_repair, validity_speed.markdown_repair),
+    "discovery": (of_data(validity_discovery.measure), validity_discovery.markdown),
+    "check": (of_data(validity_speed.measure_check), validity_speed.markdown_check),
+    "repair": (of_data(validity_speed.measure_repair), validity_speed.markdown_repair),
+    "minted": (validity_minted.measure_minted, validity_minted.markdown_minted),
+    "cost": (validity_minted.measure_cost, validity_minted.markdown_cost),
 }
 """What measures a part, and what writes it as Markdown."""
 
@@ -43,6 +53,7 @@ def parse() -> argparse.Namespace:
     default = os.environ.get("FLOWMINT_DATA", str(Path(__file__).parents[2] / "shared" / "data"))
     parser.add_argument("--data", type=Path, default=Path(default), help="folder that holds flows/*.parquet")
     parser.add_argument("--part", action="append", choices=list(PARTS), help="repeatable; all if absent")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="rows to mint in all, part minted")
     parser.add_argument("--out", type=Path, required=True, help="result without extension: .json and .md are written")
     return parser.parse_args()
 
@@ -53,7 +64,7 @@ def main() -> None:
     store = args.out.with_suffix(".json")
     parts: dict[str, Any] = json.loads(store.read_text()) if store.exists() else {}
     for name in args.part or PARTS:
-        parts[name] = {"about": describe(), **PARTS[name][0](args.data)}
+        parts[name] = {"about": describe(), **PARTS[name][0](args.data, args.rows)}
         partial = store.with_suffix(".partial")
         partial.write_text(json.dumps(parts, indent=1) + "\n")
         partial.replace(store)
