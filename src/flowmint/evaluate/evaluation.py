@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, get_args
 import polars as pl
 
 from flowmint.errors import LabelError, SettingError, TableError, nearest
-from flowmint.evaluate import dependency, detectability, diversity, fidelity, gain, privacy
+from flowmint.evaluate import dependency, detectability, diversity, fidelity, gain, privacy, validity
 from flowmint.evaluate.dependency import dependency_scores
 from flowmint.evaluate.detectability import detectability_scores
 from flowmint.evaluate.diversity import diversity_scores
@@ -17,6 +17,7 @@ from flowmint.evaluate.gain import Gains, absent_gains, count_tables, measure_ga
 from flowmint.evaluate.privacy import privacy_scores
 from flowmint.evaluate.scores import ClassScores, Evaluation, Family
 from flowmint.evaluate.tables import Rows, align_tables, class_names, match_rows, varying_columns
+from flowmint.evaluate.validity import validity_scores
 from flowmint.flows.frames import Native, to_polars
 from flowmint.flows.schema import split_label
 from flowmint.generators.settings import check_setting
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from flowmint.evaluate.scores import Definition, Score
     from flowmint.progress import Progress, Stage
+    from flowmint.rules.ruleset import Rules
 
 MEASURED: tuple[Family, ...] = (
     "distribution",
@@ -35,6 +37,7 @@ MEASURED: tuple[Family, ...] = (
     "detectability",
     "privacy",
     "utility",
+    "validity",
 )
 """The families that `evaluate_tables` computes."""
 
@@ -45,8 +48,11 @@ DEFINITIONS: tuple[Definition, ...] = (
     *detectability.DEFINITIONS,
     *privacy.DEFINITIONS,
     *gain.DEFINITIONS,
+    *validity.DEFINITIONS,
 )
 """Every score that `evaluate_tables` computes, in its order."""
+
+UNREPAIRED = "rows before repair"
 
 MOST_ROWS = 10_000
 """Rows of each table that are compared; some scores look at fewer of them."""
@@ -62,6 +68,8 @@ def evaluate_tables(
     train: Native | None = None,
     all_real: Native | None = None,
     label: str | None = None,
+    rules: Rules | None = None,
+    unrepaired: Native | None = None,
     families: Iterable[Family] | None = None,
     seed: int = 0,
     progress: Progress = SILENT,
@@ -79,6 +87,8 @@ def evaluate_tables(
             utility, and the other half of the held-out rows is the reference.
         all_real: All real rows that could have been learnt from, for the gap closed.
         label: Name of the label column; None if the rows are of one kind.
+        rules: What valid rows satisfy; without them there are no scores of validity.
+        unrepaired: Minted rows from before repair, as ``sample(repair=False)`` gives them.
         families: Families of scores to compute; all of `MEASURED` if absent.
         seed: Seed of what is drawn and of detectors.
         progress: Shows how far the work is.
@@ -90,12 +100,19 @@ def evaluate_tables(
         TableError: A table is empty, its columns differ from those of the real rows, or none varies.
         LabelError: The label is absent or empty somewhere, or minted and held-out rows share no class.
         SettingError: A family or the seed is none that is known.
+        RuleError: The rules do not fit the tables.
     """
     check_setting("seed", seed)
     wanted = check_families(families)
-    given = {"real held-out rows": real, "minted rows": minted, "training rows": train, "all real rows": all_real}
+    given = {
+        "real held-out rows": real,
+        "minted rows": minted,
+        "training rows": train,
+        "all real rows": all_real,
+        UNREPAIRED: unrepaired,
+    }
     tables = align_tables({name: to_polars(table) for name, table in given.items() if table is not None})
-    work = _Work.of(tables, label=label, seed=seed, families=wanted)
+    work = _Work.of(tables, label=label, seed=seed, families=wanted, rules=rules)
     with progress.stage("scores", total=work.steps, unit="scores") as stage:
         gains = work.gains(stage)
         scores, by_train = work.compare(work.classes, stage, most=MOST_ROWS)
@@ -151,6 +168,8 @@ class _Work:
         classes: The classes that held-out and minted rows share; empty without a label.
         families: The families to compute.
         seed: Seed of what is drawn.
+        rules: What valid rows satisfy.
+        whole: Held-out rows, minted rows and those from before repair with the columns that do not vary too.
         notes: What a reader must know.
     """
 
@@ -162,14 +181,22 @@ class _Work:
     classes: tuple[str, ...]
     families: tuple[Family, ...]
     seed: int
+    rules: Rules | None
+    whole: dict[str, Rows]
     notes: tuple[str, ...]
 
     @classmethod
     def of(
-        cls, tables: dict[str, pl.DataFrame], *, label: str | None, seed: int, families: tuple[Family, ...]
+        cls,
+        tables: dict[str, pl.DataFrame],
+        *,
+        label: str | None,
+        seed: int,
+        families: tuple[Family, ...],
+        rules: Rules | None,
     ) -> _Work:
         parts = {name: _rows(table, label, name) for name, table in tables.items()}
-        columns, constant = varying_columns([rows.table for rows in parts.values()])
+        columns, constant = varying_columns([rows.table for name, rows in parts.items() if name != UNREPAIRED])
         if not columns:
             message = "every feature column holds one and the same value throughout; there is nothing to compare"
             raise TableError(message)
@@ -191,6 +218,8 @@ class _Work:
             classes=shared,
             families=families,
             seed=seed,
+            rules=rules,
+            whole=parts,
             notes=tuple(notes),
         )
 
@@ -238,6 +267,7 @@ class _Work:
             "dependency": lambda: dependency_scores(rows),
             "diversity": lambda: diversity_scores(rows, train=train, real=real, minted=minted),
             "detectability": lambda: detectability_scores(rows),
+            "validity": lambda: self.validity(classes),
             "privacy": lambda: privacy_scores(
                 rows.embedding, real=real, minted=minted, train=train, seed=self.seed, most=most
             ),
@@ -248,6 +278,18 @@ class _Work:
                 scores += compute[family]()
                 stage.advance(1)
         return tuple(scores), by_train if rows.fresh is not None else None
+
+    def validity(self, classes: Sequence[str]) -> tuple[Score, ...]:
+        """Count the valid rows of some classes; all rows without a label."""
+        real, minted, unrepaired = (
+            rows.of_classes(classes) if rows is not None and classes else rows
+            for rows in (self.whole.get(name) for name in ("real held-out rows", "minted rows", UNREPAIRED))
+        )
+        if real is None or minted is None:
+            raise AssertionError
+        if unrepaired is not None and not unrepaired.table.height:
+            unrepaired = None
+        return validity_scores(self.rules, real=real, minted=minted, unrepaired=unrepaired)
 
 
 def _of(rows: Rows | None, classes: Sequence[str]) -> Rows | None:

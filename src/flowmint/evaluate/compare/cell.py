@@ -169,7 +169,7 @@ def _run_generator(job: Job, split: FewShot) -> Outcome:
     balanced = balance_table(split.train, label=job.label, generator=model, seed=job.seed)
     peak = peak_mib()
     minted = _rows_of(balanced[split.train.height :], job, job.attack)
-    scores, notes = _intrinsic(job, split, minted)
+    scores, notes = _intrinsic(job, split, minted, model)
     cell = _measure(job, balanced, split, train=split.train)
     cell = replace(
         cell,
@@ -198,17 +198,24 @@ def _rate(model: Generator, job: Job) -> float:
     return job.plan.most / max(time.perf_counter() - started, 1e-9)
 
 
-def _intrinsic(job: Job, split: FewShot, minted: pl.DataFrame) -> tuple[tuple[Score, ...], tuple[str, ...]]:
+def _intrinsic(
+    job: Job, split: FewShot, minted: pl.DataFrame, model: Generator
+) -> tuple[tuple[Score, ...], tuple[str, ...]]:
     """Score the minted attack rows against held-out ones; where that cannot be, tell why."""
     if not job.plan.families:
         return (), ()
     if not minted.height:
         return (), ("nothing was minted of the attack, so there are no scores of minted rows",)
+    decoded = None
+    if "validity" in job.plan.families:
+        decoded = model.sample_table(minted.height, label=job.attack, seed=job.seed, repair=False)
     try:
         found = evaluate_tables(
             _rows_of(split.test, job, job.attack).drop(job.label),
             minted.drop(job.label),
             train=_rows_of(split.train, job, job.attack).drop(job.label),
+            rules=model.validity_.rules,
+            unrepaired=decoded,
             families=cast("tuple[Family, ...]", job.plan.families),
             seed=job.seed,
         )
