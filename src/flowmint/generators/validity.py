@@ -90,7 +90,8 @@ class Validity:
             for column in schema.columns
             if column.name in self.derived
         ]
-        whole = self.rules.derive(minted.with_columns(absent).select(schema.names))
+        computed = self.rules.derive(minted.with_columns(absent).select(schema.names))
+        whole = computed.with_columns(minted)  # what was learnt stays: it may be missing where it could be computed
         repaired = self.rules.repair(whole, label=pl.repeat(class_name, whole.height, eager=True))
         return repaired.frame, repaired.after
 
