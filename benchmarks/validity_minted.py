@@ -221,7 +221,7 @@ def markdown_minted(part: dict[str, Any]) -> list[str]:
     lines = [f"Latent diffusion with its defaults, at most {part['most']:,} real rows of a class, one thread.", ""]
     lines += [
         "| table | rows learnt | columns (computed) | rules | minted | valid | real rows valid | valid before repair | "
-        + "after one attempt | most attempts | minted rows a second (of a core) |",
+        "after one attempt | most attempts | minted rows a second (of a core) |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, found in tables.items():
@@ -246,7 +246,7 @@ def _groups(found: list[dict[str, Any]]) -> list[str]:
     total = {kind: sum(one[kind]["rows"] for one in found) for kind in kinds}
     lines = [
         f"By the rules of `{PROFILE}`, {total['minted']:,} minted and {total['real']:,} real rows of "
-        + "all classes and captures:",
+        "all classes and captures:",
         "",
         "| rules | minted | the same as float32 | real rows |",
         "|---|---|---|---|",
@@ -300,7 +300,7 @@ def markdown_cost(part: dict[str, Any]) -> list[str]:
     """Write what two-sample tests gave as Markdown."""
     lines = [
         "Two-sample AUC of boosted trees, minted against held-out real rows (0.5: not told apart; nearer to it is "
-        + f"better). Half of the rows is learnt from, at most {part['most']:,} of each class.",
+        f"better). Half of the rows is learnt from, at most {part['most']:,} of each class.",
         "",
         "| attack | seed | rows | generator | with rules | without | valid without |",
         "|---|---|---|---|---|---|---|",

@@ -18,6 +18,11 @@ from flowmint.cli.main import app
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [line[2:].split("  #")[0].strip() for line in README.splitlines() if line.startswith("$ ")]
+SHORTER = {
+    "compare": ["--seeds", "1", "--no-scores", "--detectors", "logistic_regression", "--most", "30"],
+    "evaluate": ["--families", "distribution"],
+}
+"""What keeps a command short: the last option of a name counts."""
 PYTHON = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 
 
@@ -38,19 +43,21 @@ def short_training(monkeypatch, tmp_path):
 
 @pytest.fixture
 def table() -> pl.DataFrame:
-    rows = flowmint.simulate({"Benign": 200, "MITM-ArpSpoofing": 20}, seed=0)
+    rows = flowmint.simulate({"Benign": 200, "MITM-ArpSpoofing": 60}, seed=0)
     return rows.with_columns(pl.col("Label").replace("MITM-ArpSpoofing", "ARP_Spoofing"))
 
 
 def test_the_commands_run_in_their_order(short_training, table):
     table.write_csv("train.csv")
     run = [shlex.split(command)[1:] for command in COMMANDS if command.startswith("flowmint ")]
-    assert {"inspect", "fit", "sample", "balance"} == {arguments[0] for arguments in run}
-    for arguments in run:
+    assert {"inspect", "fit", "sample", "balance", "evaluate", "compare", "rules"} == {given[0] for given in run}
+    for given in run:
+        arguments = [*given, *SHORTER.get(given[0], ())]
         result = CliRunner().invoke(app, arguments)
         assert result.exit_code == 0, (arguments, result.output)
     assert pl.read_parquet("minted.parquet").height == 5000
     assert pl.read_parquet("balanced.parquet").height == 400
+    assert all(Path(name).read_text(encoding="utf-8").endswith("</html>\n") for name in ("scores.html", "report.html"))
 
 
 def test_make_knows_the_targets():

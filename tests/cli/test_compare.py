@@ -159,7 +159,7 @@ def test_a_mistake_is_one_line(flowmint, table, options, told):
 
 
 def test_names_of_detectors_may_be_written_with_underscores():
-    usual = dict.fromkeys(("rows", "seeds", "generators", "split", "most"))
+    usual = dict.fromkeys(("rows", "seeds", "generators", "split", "most", "rules"))
     plan = make_plan(**usual, detectors="random_forest,xgboost", drop_shortcuts=True, no_scores=True)
     assert plan.detectors == ("random forest", "XGBoost")
     assert plan.seeds == (0, 1, 2, 3, 4)

@@ -21,7 +21,7 @@ def test_the_defaults_are_in_their_ranges(kind):
 
 @pytest.mark.parametrize("kind", MODELS.values(), ids=MODELS.keys())
 def test_every_setting_has_a_range(kind):
-    ranged = {*WHOLE, *DECIMAL, *CHOICES, "device"}  # find_device knows which devices there are
+    ranged = {*WHOLE, *DECIMAL, *CHOICES, "device", "rules"}  # devices and rules are looked up when they are used
     assert set(kind().get_params()) <= ranged
 
 

@@ -43,6 +43,12 @@ def test_more_rows_need_less_sharpening():
     assert few > 2 * more > 0
 
 
+def test_columns_of_names_need_more_sharpening():
+    points, codes = blobs(rows=(600, 25), distance=2.5)
+    plain, named = (measure(points, codes, named=named).strength[1] for named in (False, True))
+    assert named == pytest.approx(plain + 0.2)
+
+
 def test_a_class_keeps_away_from_its_nearest_neighbour():
     points, codes = blobs(rows=(400, 40, 40), distance=2.0)
     assert measure(points, codes).away[2] == 1

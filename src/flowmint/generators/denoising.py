@@ -116,7 +116,10 @@ class DenoisingGenerator(Generator):
     def _measure_sharpness(self, table: pl.DataFrame, codes: Codes, *, classes: int, seed: int) -> None:
         """Learn how well classes can be told from each other, and so how much sampling sharpens them."""
         points = self.encoder_.encode(table, seed=seed)
-        self.sharpness_ = Sharpness.measure(points, codes, classes=classes, seed=seed, given=self.sharpness)
+        named = any(support.is_categorical and support.states > 2 for support in self.encoder_.modelled)
+        self.sharpness_ = Sharpness.measure(
+            points, codes, classes=classes, seed=seed, named=named, given=self.sharpness
+        )
 
     def _standardise(self, raw: Tensor, weights: Tensor) -> Tensor:
         """Remember the points' weighted mean and spread; give points of unit variance."""

@@ -11,7 +11,9 @@ its sharpness h:
 Both cost recall where a class truly looks like its neighbour, as a man in the middle does. So h follows how well the
 class can be told from the others by its own training rows: with s the mean probability that a random forest gives the
 class's rows, each judged by the trees that did not see it, and n the rows, ``h = (2s - 0.4) · min(1, 25 / n)``, from
-0 to 1. The largest class and classes of more than 500 rows need none.
+0 to 1. In tables with columns of names it is ``(2s - 0.2) · min(1, 25 / n)``: numbers blur into near ones, but a name
+into any other. Less than 0.05 is not worth a second evaluation of the network; the largest class and classes of more
+than 500 rows need none.
 """
 
 from __future__ import annotations
@@ -60,7 +62,9 @@ class Sharpness:
     away: tuple[int, ...]
 
     @classmethod
-    def measure(cls, points: Matrix, codes: Codes, *, classes: int, seed: int, given: float | None = None) -> Self:
+    def measure(
+        cls, points: Matrix, codes: Codes, *, classes: int, seed: int, named: bool = False, given: float | None = None
+    ) -> Self:
         """Apply the rule.
 
         Args:
@@ -68,6 +72,7 @@ class Sharpness:
             codes: The class of each [rows].
             classes: How many classes there are.
             seed: Seed of the forest and of the rows that it sees.
+            named: Whether the table has columns of names.
             given: The sharpness of every class but the largest, instead of the rule's.
 
         Returns:
@@ -81,7 +86,7 @@ class Sharpness:
         if rare.any() and given != 0:
             own, mistaken = separability(points, codes, classes=classes, seed=seed)
             few = np.minimum(1.0, FEW_ROWS / counts)
-            rule = np.clip((2 * own - 0.4) * few, 0.0, 1.0)
+            rule = np.clip((2 * own - (0.2 if named else 0.4)) * few, 0.0, 1.0)
             rule[rule < LEAST] = 0.0
             strength = np.where(rare, rule if given is None else given, 0.0)
             away = np.where(rare, mistaken, largest)

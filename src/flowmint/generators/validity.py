@@ -87,7 +87,8 @@ class Validity:
             for column in schema.columns
             if column.name in self.derived
         ]
-        return self.rules.derive(minted.with_columns(absent).select(schema.names))
+        computed = self.rules.derive(minted.with_columns(absent).select(schema.names))
+        return computed.with_columns(minted)  # what was learnt stays: it may be missing where it could be computed
 
     def complete(
         self, minted: pl.DataFrame, schema: Schema, *, class_name: str
