@@ -220,8 +220,10 @@ def markdown_minted(part: dict[str, Any]) -> list[str]:
     tables = part["tables"]
     lines = [f"Latent diffusion with its defaults, at most {part['most']:,} real rows of a class, one thread.", ""]
     lines += [
-        "| table | rows learnt | columns (computed) | rules | minted | valid | real rows valid | valid before repair | "
-        "after one attempt | most attempts | minted rows a second (of a core) |",
+        (
+            "| table | rows learnt | columns (computed) | rules | minted | valid | real rows valid | before repair | "
+            "after one attempt | most attempts | minted rows a second (of a core) |"
+        ),
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, found in tables.items():
@@ -245,8 +247,10 @@ def _groups(found: list[dict[str, Any]]) -> list[str]:
     kinds = ("minted", "minted32", "real")
     total = {kind: sum(one[kind]["rows"] for one in found) for kind in kinds}
     lines = [
-        f"By the rules of `{PROFILE}`, {total['minted']:,} minted and {total['real']:,} real rows of "
-        "all classes and captures:",
+        (
+            f"By the rules of `{PROFILE}`, {total['minted']:,} minted and {total['real']:,} real rows of "
+            "all classes and captures:"
+        ),
         "",
         "| rules | minted | the same as float32 | real rows |",
         "|---|---|---|---|",
@@ -299,8 +303,10 @@ def measure_cost(data: Path, rows: int) -> dict[str, Any]:
 def markdown_cost(part: dict[str, Any]) -> list[str]:
     """Write what two-sample tests gave as Markdown."""
     lines = [
-        "Two-sample AUC of boosted trees, minted against held-out real rows (0.5: not told apart; nearer to it is "
-        f"better). Half of the rows is learnt from, at most {part['most']:,} of each class.",
+        (
+            "Two-sample AUC of boosted trees, minted against held-out real rows (0.5: not told apart; nearer to it is "
+            f"better). Half of the rows is learnt from, at most {part['most']:,} of each class."
+        ),
         "",
         "| attack | seed | rows | generator | with rules | without | valid without |",
         "|---|---|---|---|---|---|---|",

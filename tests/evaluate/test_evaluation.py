@@ -8,10 +8,13 @@ import numpy as np
 import polars as pl
 import pytest
 
+from flowmint import Rules
 from flowmint.errors import LabelError, SettingError, TableError
 from flowmint.evaluate import gain
 from flowmint.evaluate.evaluation import MEASURED, evaluate_tables
 from flowmint.evaluate.scores import Evaluation
+from flowmint.rules.language import Rule
+from flowmint.rules.parse import parse_condition
 
 QUICK = ("distribution", "dependency", "diversity", "privacy")
 
@@ -28,8 +31,17 @@ def found(draw):
 
 
 def test_every_family_is_computed_with_references(draw, quick_detectors, watch):
+    minted = draw(150, 1)
+    number = next(name for name, dtype in minted.schema.items() if dtype.is_float())
     found = evaluate_tables(
-        draw(150, 0), draw(150, 1), train=draw(150, 2), all_real=draw(150, 3), label="Label", progress=watch
+        draw(150, 0),
+        minted,
+        train=draw(150, 2),
+        all_real=draw(150, 3),
+        label="Label",
+        rules=Rules((Rule(name="least", condition=parse_condition(f"`{number}` >= -1000000")),)),
+        unrepaired=minted,
+        progress=watch,
     )
     assert {score.family for score in found.scores} == set(MEASURED)
     absent = {score.name for score in found.scores if not score.available}

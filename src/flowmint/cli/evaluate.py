@@ -92,7 +92,16 @@ def evaluate(
         if origin is not None:
             tables["minted"] = _only_minted(tables["minted"], origin)
         tables = _without(tables, drop or [])
-        found = evaluate_tables(**tables, label=label, families=checked, seed=seed, progress=progress)
+        found = evaluate_tables(
+            tables["real"],
+            tables["minted"],
+            train=tables.get("train"),
+            all_real=tables.get("all_real"),
+            label=label,
+            families=checked,
+            seed=seed,
+            progress=progress,
+        )
         if report is not None:
             _write_report(found, tables, report, force=force, progress=progress)
     if as_json is not None:

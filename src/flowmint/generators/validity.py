@@ -87,7 +87,7 @@ class Validity:
             for column in schema.columns
             if column.name in self.derived
         ]
-        computed = self.rules.derive(minted.with_columns(absent).select(schema.names))
+        computed: pl.DataFrame = self.rules.derive(minted.with_columns(absent).select(schema.names))
         return computed.with_columns(minted)  # what was learnt stays: it may be missing where it could be computed
 
     def complete(

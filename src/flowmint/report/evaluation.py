@@ -196,6 +196,7 @@ def _parts(score: Score) -> Table:
         for part in parts
     ]
     what = "pairs of columns" if len(score.per_column[0].columns) > 1 else "columns"
+    what = "rules" if score.family == "validity" else what
     title = f"{score.title}: worst and best of {len(score.per_column):,} {what}"
     return doc.table(title, [what, "minted", "real rows", "among the"], rows)
 
