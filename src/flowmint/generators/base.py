@@ -100,9 +100,8 @@ class Generator(BaseEstimator, ABC):
         table, codes = table.filter(pl.Series(kept)), codes[kept]
         names = pl.Series("class", np.array(classes.names, dtype=object)[codes].tolist(), dtype=pl.String)
         validity = Validity.learn(self.rules, table, names, progress=progress)
-        learnt = table.drop(validity.derived)
         self.validity_ = validity
-        self._fit(learnt, codes, schema.without(validity.derived), len(classes.values), progress)
+        self._fit(validity.reduce(table), codes, validity.schema(schema), len(classes.values), progress)
         self.schema_, self.classes_, self.format_ = schema, classes, frame_format
         return self
 
@@ -216,7 +215,7 @@ class Generator(BaseEstimator, ABC):
             generator.classes_ = Classes.from_json(model.about["classes"])
             generator.format_ = FrameFormat.from_json(model.about["format"])
             generator.validity_ = Validity.from_json(model.about["validity"], generator.schema_)
-            learnt = generator.schema_.without(generator.validity_.derived)
+            learnt = generator.validity_.schema(generator.schema_)
             generator._restore(model.arrays, model.about["learnt"], learnt)
         return generator
 

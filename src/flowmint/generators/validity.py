@@ -1,8 +1,9 @@
 """Validity: the rules that a generator's rows satisfy, the columns that it need not model, and how rows are completed.
 
 Every generator is treated alike: columns that follow from others by the rules leave the table before anything is
-learnt; minted rows get them back by arithmetic, then rows that break a rule go to the nearest row that breaks none
-(see `flowmint.rules`). The few for which none is found are minted anew.
+learnt, and columns that lie close to their bounds are told by them (see `flowmint.rules.relative`). Minted rows get
+both back by arithmetic, then rows that break a rule go to the nearest row that breaks none (see `flowmint.rules`). The
+few for which none is found are minted anew.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ import numpy as np
 import polars as pl
 
 from flowmint.errors import ModelError, RuleError
-from flowmint.flows.schema import free_name
+from flowmint.flows.schema import Column, Schema, free_name
 from flowmint.rules.language import columns_of
+from flowmint.rules.relative import Relative, choose_relative, relative_to_json, restore_relative
 from flowmint.rules.ruleset import Rules
+from flowmint.rules.table import fit_dtype, is_number, numbers_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from flowmint.flows.schema import Schema
     from flowmint.progress import Progress
 
 NONE, AUTO, GIVEN = "none", "auto", "given"
@@ -38,10 +40,12 @@ class Validity:
     Attributes:
         rules: The rules.
         derived: Columns that are computed from others instead of learnt, in the table's order.
+        relative: Columns that are learnt by where they lie between their bounds, each after those that bound it.
     """
 
     rules: Rules = field(default_factory=lambda: Rules(()))
     derived: tuple[str, ...] = ()
+    relative: tuple[Relative, ...] = ()
 
     @classmethod
     def learn(cls, wanted: str | Rules, table: pl.DataFrame, labels: pl.Series, *, progress: Progress) -> Self:
@@ -68,7 +72,37 @@ class Validity:
             rules = named_rules(wanted) if isinstance(wanted, str) else wanted
             rules.require(table, label=labels, most_broken=MOST_BROKEN)
             rules = rules.fitting(table)  # without those of columns that a table may lack
-        return cls(rules, derivable(rules, table))
+        derived = derivable(rules, table)
+        return cls(rules, derived, choose_relative(rules.plan, _numbers(table.drop(derived))))
+
+    def schema(self, schema: Schema) -> Schema:
+        """Give the columns that are learnt.
+
+        Args:
+            schema: The whole table's columns.
+
+        Returns:
+            The columns of what `reduce` gives.
+        """
+        told = {each.column for each in self.relative}
+        columns = (Column(c.name, "numeric", pl.Float64()) if c.name in told else c for c in schema.columns)
+        return Schema(tuple(column for column in columns if column.name not in self.derived))
+
+    def reduce(self, table: pl.DataFrame) -> pl.DataFrame:
+        """Give real rows as they are learnt; `derive` is the inverse.
+
+        Args:
+            table: Rows with all columns [rows, columns].
+
+        Returns:
+            Rows without the columns that follow from others, and with those told by their bounds as decimals.
+        """
+        learnt = table.drop(self.derived)
+        numbers = _numbers(
+            learnt.select({name for each in self.relative for name in (each.column, *each.bounds.columns)})
+        )
+        told = [pl.Series(each.column, each.tell(numbers[each.column], numbers)) for each in self.relative]
+        return learnt.with_columns(told)
 
     def derive(self, minted: pl.DataFrame, schema: Schema) -> pl.DataFrame:
         """Give minted rows the columns that follow from others, and repair nothing.
@@ -82,6 +116,7 @@ class Validity:
         """
         if not len(self.rules):
             return minted
+        minted = self._by_value(minted, schema)
         absent = [
             pl.zeros(minted.height, dtype=pl.Int8, eager=True).cast(column.polars_dtype).alias(column.name)
             for column in schema.columns
@@ -89,6 +124,15 @@ class Validity:
         ]
         computed: pl.DataFrame = self.rules.derive(minted.with_columns(absent).select(schema.names))
         return computed.with_columns(minted)  # what was learnt stays: it may be missing where it could be computed
+
+    def _by_value(self, minted: pl.DataFrame, schema: Schema) -> pl.DataFrame:
+        """Give columns that are told by their bounds their values again."""
+        dtypes = {column.name: column.polars_dtype for column in schema.columns}
+        for each in self.relative:
+            numbers = _numbers(minted.select(each.column, *each.bounds.columns))
+            values = fit_dtype(each.value(numbers[each.column], numbers), dtypes[each.column])
+            minted = minted.with_columns(pl.Series(each.column, values).cast(dtypes[each.column]))
+        return minted
 
     def complete(
         self, minted: pl.DataFrame, schema: Schema, *, class_name: str
@@ -111,7 +155,11 @@ class Validity:
 
     def to_json(self) -> dict[str, Any]:
         """Describe the rules in JSON."""
-        return {"rules": self.rules.to_json(), "derived": list(self.derived)}
+        return {
+            "rules": self.rules.to_json(),
+            "derived": list(self.derived),
+            "relative": relative_to_json(self.relative),
+        }
 
     @classmethod
     def from_json(cls, obj: Any, schema: Schema) -> Self:  # noqa: ANN401 - whatever the file holds
@@ -127,7 +175,8 @@ class Validity:
         if not spoken <= known or not isinstance(derived, list) or not set(derived) <= known & set(rules.derived):
             message = "its rules do not fit its columns"
             raise ModelError(message)
-        return cls(rules, tuple(derived))
+        numbers = [c.name for c in schema.columns if c.name not in derived and is_number(c.polars_dtype)]
+        return cls(rules, tuple(derived), restore_relative(obj["relative"], rules.plan, numbers))
 
 
 def named_rules(name: str) -> Rules:
@@ -191,6 +240,11 @@ def derivable(rules: Rules, table: pl.DataFrame) -> tuple[str, ...]:
         if inputs and {name, *inputs} <= finite:
             follow.add(name)
     return tuple(name for name in table.columns if name in follow)
+
+
+def _numbers(table: pl.DataFrame) -> dict[str, npt.NDArray[np.float64]]:
+    """Give the columns that hold numbers [rows]."""
+    return {series.name: numbers_of(series, "") for series in table.iter_columns() if is_number(series.dtype)}
 
 
 def _is_finite(series: pl.Series) -> bool:

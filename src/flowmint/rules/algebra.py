@@ -112,6 +112,28 @@ def solve(node: Compare, name: str) -> Expression | None:
     return None if factor == ZERO else join("/", join("-", right[1], left[1]), factor)
 
 
+def substituted(node: Expression, definitions: Mapping[str, Expression]) -> Expression:
+    """Write derived columns out.
+
+    Args:
+        node: An expression.
+        definitions: What derived columns are computed from, which is itself written out.
+
+    Returns:
+        The expression without them.
+    """
+    match node:
+        case Column(name):
+            return definitions.get(name, node)
+        case Negate(operand):
+            return Negate(substituted(operand, definitions))
+        case Binary(sign, left, right):
+            return Binary(sign, substituted(left, definitions), substituted(right, definitions))
+        case Call(function, arguments):
+            return Call(function, tuple(substituted(argument, definitions) for argument in arguments))
+    return node
+
+
 @dataclass(frozen=True)
 class Lattice:
     """Where a column's values lie: ``offset + k * step`` for whole ``k``; both may follow from other columns.

@@ -15,7 +15,7 @@ from flowmint.errors import LabelError, RuleError, nearest
 from flowmint.flows.frames import FrameFormat, to_polars, to_series
 from flowmint.progress import SILENT
 from flowmint.rules import profiles, store
-from flowmint.rules.algebra import Lattice, plan_of
+from flowmint.rules.algebra import Lattice, Plan, plan_of
 from flowmint.rules.check import EXAMPLES, Report, RuleReport, judge_rows
 from flowmint.rules.clash import find_clash
 from flowmint.rules.discover import discover
@@ -229,10 +229,15 @@ class Rules:
         """
         return tuple(self.definitions)
 
+    @property
+    def plan(self) -> Plan:
+        """What follows from what, and in which order columns are settled."""
+        return self._solver(self._numeric).plan
+
     @cached_property
     def definitions(self) -> Mapping[str, Expression]:
         """What each derived column is computed from, in the order in which that can be done."""
-        return self._solver(self._numeric).plan.definitions
+        return self.plan.definitions
 
     @cached_property
     def lattices(self) -> Mapping[str, tuple[Lattice, ...]]:
@@ -240,7 +245,7 @@ class Rules:
 
         A generator can model ``k``, an integer, instead of the value, and decode it exactly.
         """
-        return self._solver(self._numeric).plan.lattices
+        return self.plan.lattices
 
     @cached_property
     def _numeric(self) -> tuple[str, ...]:

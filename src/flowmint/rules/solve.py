@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from flowmint.rules.algebra import Constraint, Lattice, solve
+from flowmint.rules.algebra import Constraint, Lattice, solve, substituted
 from flowmint.rules.evaluate import Columns, TextColumn, evaluate, judge
 from flowmint.rules.intervals import Box, impose, plain_condition, surely_false
-from flowmint.rules.language import Binary, Call, Column, Compare, Is, Multiple, Negate, Not, Number, OneOf, columns_of
+from flowmint.rules.language import Binary, Column, Compare, Is, Multiple, Not, Number, OneOf, columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -110,7 +110,7 @@ class Solver:
         inherited: dict[str, list[tuple[str | None, Constraint]]] = {}
         definitions: dict[str, Expression] = {}
         for name, definition in self.plan.definitions.items():
-            definitions[name] = _substituted(definition, definitions)
+            definitions[name] = substituted(definition, definitions)
             found: list[tuple[str | None, Constraint]] = [(name, Constraint(Multiple(definitions[name], Number(1.0))))]
             found += [
                 (None, Constraint(Multiple(definitions[name], lattice.step)))
@@ -403,20 +403,6 @@ def _is_listed_text(node: Condition) -> bool:
 def _is_plain(atom: Compare) -> bool:
     """Tell whether a comparison computes nothing: its sides are columns and numbers."""
     return isinstance(atom.left, Column | Number) and isinstance(atom.right, Column | Number)
-
-
-def _substituted(node: Expression, definitions: Mapping[str, Expression]) -> Expression:
-    """Write derived columns out."""
-    match node:
-        case Column(name):
-            return definitions.get(name, node)
-        case Negate(operand):
-            return Negate(_substituted(operand, definitions))
-        case Binary(sign, left, right):
-            return Binary(sign, _substituted(left, definitions), _substituted(right, definitions))
-        case Call(function, arguments):
-            return Call(function, tuple(_substituted(argument, definitions) for argument in arguments))
-    return node
 
 
 def _stand_in(given: Floats, low: Floats, high: Floats) -> Floats:
