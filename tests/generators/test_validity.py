@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from flowmint import Rules, balance_table
 from flowmint.errors import ModelError, RuleError, SettingError
+from flowmint.flows.schema import Schema
 from flowmint.flows.simulate import simulate
 from flowmint.generators import GENERATORS, LatentDiffusion, load_generator, make_generator
 from flowmint.generators.validity import Validity, derivable
@@ -60,6 +62,23 @@ def test_columns_that_follow_from_others_leave_the_model(windows, features):
     learnt = {support.column.name for support in model.encoder_.supports}
     assert {"AVG", "Tot size", "Std", "ack_count", "LLC"}.isdisjoint(learnt)
     assert learnt | set(model.validity_.derived) == set(features.columns)
+
+
+def test_columns_that_hug_their_bounds_are_learnt_by_them_and_come_back(windows, features):
+    validity = Validity.learn("ciciot2023", features, windows["Label"], progress=SILENT)
+    assert "IAT" in {each.column for each in validity.relative}
+    schema = Schema.infer(features)
+    learnt = validity.reduce(features)
+    validity.schema(schema).check(learnt)
+    assert learnt["IAT"].min() >= 1
+    assert_frame_equal(validity.derive(learnt, schema), features, rel_tol=2e-6, abs_tol=2e-6)
+
+
+def test_before_repair_no_row_leaves_bounds_that_it_is_told_by(windows, features):
+    model = make("smote", rules="ciciot2023").fit(features, windows["Label"])
+    minted = model.sample_table(500, label="Benign", repair=False)
+    broken = {each.rule.name for each in Rules.profile("ciciot2023").check(minted).broken if each.broken}
+    assert broken.isdisjoint({"iat-rate", "variance-least", "variance-most"})
 
 
 def test_rules_of_an_unknown_table_are_found_and_kept():
@@ -146,6 +165,8 @@ def test_rules_given_in_python_are_saved_with_the_model(tmp_path):
         {"derived": ["there"]},
         {"derived": ["absent"]},
         {"derived": "packets"},
+        {"relative": [["there", "part", True, ["back"]]]},
+        {"relative": "there"},
         {"rules": {"format": 1, "rules": [{"name": "x", "rule": "elsewhere = 1"}]}},
     ],
 )

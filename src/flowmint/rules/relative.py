@@ -223,6 +223,8 @@ def choose_relative(plan: Plan, numbers: Mapping[str, Floats]) -> tuple[Relative
     finite = {name: values for name, values in numbers.items() if np.isfinite(values).all()}
     chosen = []
     for bounds in (each.among(finite) for each in bounds_in(plan, numbers) if each.column in finite):
+        if not bounds.columns:
+            continue
         values = finite[bounds.column]
         low, high = bounds.of(finite)
         if _is_worth_it(values, low, high):
@@ -280,9 +282,11 @@ def restore_relative(obj: object, plan: Plan, columns: Collection[str]) -> tuple
         ModelError: It is no such list, or the rules bound no such column.
     """
     known = {bounds.column: bounds for bounds in bounds_in(plan, columns)}
-    match obj:
-        case list() if all(_is_entry(entry) and entry[0] in known for entry in obj):
-            return tuple(Relative(known[name].among(names), form, whole) for name, form, whole, names in obj)
+    entries = obj if isinstance(obj, list) else [obj]
+    if all(_is_entry(entry) and entry[0] in known for entry in entries):
+        told = tuple(Relative(known[name].among(names), form, whole) for name, form, whole, names in entries)
+        if len({each.column for each in told}) == len(told) and all(map(_fits, told)):
+            return told
     message = f"damaged columns that are told by their bounds: {str(obj)[:80]!r}"
     raise ModelError(message)
 
@@ -292,3 +296,9 @@ def _is_entry(entry: object) -> bool:
         case [str(), str() as form, bool(), list() as names] if form in get_args(Form):
             return all(isinstance(name, str) for name in names)
     return False
+
+
+def _fits(relative: Relative) -> bool:
+    """Tell whether a column has the bounds that its form needs."""
+    sides = (bool(relative.bounds.least), bool(relative.bounds.most))
+    return sides == (relative.form in ("share", "times", "above"), relative.form in ("share", "part", "below"))
