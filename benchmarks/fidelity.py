@@ -1,0 +1,158 @@
+"""The fidelity benchmark: how like real rows minted rows are, on a whole table with all its classes.
+
+For each seed: 60 % of every class is learnt from, as many rows of every class as the other 40 % holds are minted, and
+every score of `flowmint evaluate` but the detectors' is computed, beside the same score of the real held-out rows
+against the real training rows. A run that was interrupted goes on where it stopped.
+
+    python benchmarks/fidelity.py --generators latent_diffusion,smote_standardised --out benchmarks/results/fidelity
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from importlib.metadata import version
+from itertools import product
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import torch
+
+from flowmint.evaluate.evaluation import evaluate_tables
+from flowmint.flows.split import hold_out
+from flowmint.generators import make_generator
+
+if TYPE_CHECKING:
+    from flowmint.evaluate.scores import Family
+
+SHARE = 0.4
+"""Share of every class that is held out."""
+
+FAMILIES: tuple[Family, ...] = ("distribution", "dependency", "diversity", "detectability", "privacy", "validity")
+
+WANTED = {
+    "column_error": "at most 0.015",
+    "pearson_error": "at most 0.02",
+    "coverage": "within 5 % of real rows",
+    "beta_recall": "within 5 % of real rows",
+    "membership_inference": "at most 0.55",
+    "detection_boosted_trees": "at most 0.75",
+    "valid_rows": "1",
+}
+"""What latent diffusion shall reach, by the name of the score."""
+
+
+def measure(data: Path, generator: str, seed: int) -> dict[str, Any]:
+    """Learn, mint and score."""
+    table = pl.read_parquet(data / "flows" / "ciciomt2024.parquet")
+    split = hold_out(table, label="Label", share=SHARE, seed=seed)
+    model = make_generator(generator, seed=seed)
+    started, used = time.perf_counter(), time.process_time()
+    model.fit(split.train.drop("Label"), split.train["Label"])
+    fit = {"seconds": time.perf_counter() - started, "processor_seconds": time.process_time() - used}
+    _say(f"{generator}, seed {seed}: learnt {split.train.height:,} rows in {fit['seconds']:.0f} s")
+    started, used = time.perf_counter(), time.process_time()
+    counts = dict(split.test["Label"].value_counts(sort=True).iter_rows())
+    parts = [
+        model.sample_table(rows, label=name, seed=seed).with_columns(Label=pl.lit(name))
+        for name, rows in counts.items()
+    ]
+    minted = pl.concat(parts)
+    mint = {"seconds": time.perf_counter() - started, "processor_seconds": time.process_time() - used}
+    found = evaluate_tables(
+        split.test,
+        minted.select(split.test.columns),
+        train=split.train,
+        label="Label",
+        rules=model.validity_.rules,
+        families=FAMILIES,
+        seed=seed,
+    )
+    scores = {s.name: {"title": s.title, "value": s.value, "reference": s.reference} for s in found.scores}
+    tail = {s.name: round(s.value, 4) for s in found.scores if s.name in WANTED and s.value is not None}
+    _say(f"{generator}, seed {seed}: {minted.height:,} rows minted in {mint['seconds']:.0f} s; {tail}")
+    return {
+        "generator": generator,
+        "seed": seed,
+        "rows_learnt": split.train.height,
+        "rows_minted": minted.height,
+        "fit": fit,
+        "mint": mint,
+        "scores": scores,
+    }
+
+
+def markdown(result: dict[str, Any]) -> list[str]:
+    """Write the result as a table: mean over seeds, spread, and the same of real rows."""
+    cells = result["cells"]
+    names = list(dict.fromkeys(cell["generator"] for cell in cells))
+    lines = ["# Fidelity", "", result["about"], "", f"| score | wanted | real rows | {' | '.join(names)} |"]
+    lines.append("|---|---|---|" + "---|" * len(names))
+    for score, about in cells[0]["scores"].items():
+        values = [_told([c["scores"][score]["value"] for c in cells if c["generator"] == name]) for name in names]
+        real = _told([cell["scores"][score]["reference"] for cell in cells])
+        lines.append(f"| {about['title']} (`{score}`) | {WANTED.get(score, '')} | {real} | {' | '.join(values)} |")
+    for what, title in (("fit", "fit, processor seconds"), ("mint", "minting, processor seconds")):
+        values = [_told([c[what]["processor_seconds"] for c in cells if c["generator"] == name]) for name in names]
+        lines.append(f"| {title} | | | {' | '.join(values)} |")
+    return lines
+
+
+def _told(values: list[float | None]) -> str:
+    """Write a mean and the standard deviation over seeds."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return "–"
+    spread = f" ± {stdev(known):.3g}" if len(known) > 1 else ""
+    return f"{fmean(known):.4g}{spread}"
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    default = os.environ.get("FLOWMINT_DATA", str(Path(__file__).parents[2] / "shared" / "data"))
+    parser.add_argument("--data", type=Path, default=Path(default), help="folder that holds flows/*.parquet")
+    parser.add_argument("--generators", default="latent_diffusion", help="names, separated by commas")
+    parser.add_argument("--seeds", default="0,1,2", help="seeds, separated by commas")
+    parser.add_argument("--threads", type=int, default=2, help="torch threads")
+    parser.add_argument("--out", type=Path, required=True, help="result without extension: .json and .md are written")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure what is not measured yet and write both files."""
+    args = parse()
+    torch.set_num_threads(args.threads)
+    store = args.out.with_suffix(".json")
+    cells = json.loads(store.read_text())["cells"] if store.exists() else []
+    packages = ", ".join(f"{package} {version(package)}" for package in ("flowmint", "torch", "numpy", "polars"))
+    about = (
+        f"CICIoMT2024, 19 classes, 60 % learnt from, as many rows minted of each class as are held out; mean and "
+        f"standard deviation over seeds. {platform.machine()}, {os.cpu_count()} cores; {packages}"
+    )
+    for generator, seed in product(args.generators.split(","), map(int, args.seeds.split(","))):
+        if any((cell["generator"], cell["seed"]) == (generator, seed) for cell in cells):
+            continue
+        cells.append(measure(args.data, generator, seed))
+        result = {"about": about, "cells": cells}
+        for path, text in (
+            (store, json.dumps(result, indent=1)),
+            (args.out.with_suffix(".md"), "\n".join(markdown(result))),
+        ):
+            partial = path.with_name(path.name + ".partial")
+            partial.write_text(text + "\n")
+            partial.replace(path)
+
+
+if __name__ == "__main__":
+    main()
