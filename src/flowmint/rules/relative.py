@@ -33,8 +33,8 @@ its greatest, or by how much it is below that."""
 CLOSE = 0.05
 """Rows are close to a bound if a value that is so far away, as a share of the column's ranks, would break it."""
 
-OFTEN = 0.01
-"""Share of rows that must be close to a bound for a column to be told by it."""
+OFTEN = 0.5
+"""Share of the rows between the bounds that must be close to one of them for a column to be told by its bounds."""
 
 REPEATED = 0.01
 """Chance that two values between the bounds are the same from which on a column is told by its own values."""
@@ -237,18 +237,19 @@ def choose_relative(plan: Plan, numbers: Mapping[str, Floats]) -> tuple[Relative
 def _is_worth_it(values: Floats, low: Floats, high: Floats) -> bool:
     """Tell whether values are close to their bounds often, and seldom repeat between them."""
     room = SAME * np.abs(values)
-    between = values[(values > low + room) & (values < high - room)]
+    inside = (values > low + room) & (values < high - room)
+    between = values[inside]
     if len(between) < 2:
         return False
     counts = np.unique(between, return_counts=True)[1].astype(np.float64)
     if (counts * (counts - 1)).sum() > REPEATED * len(between) * (len(between) - 1):
         return False
     ordered = np.sort(values)
-    last = len(values) - 1
-    ranks = np.searchsorted(ordered, values)
+    ranks = np.searchsorted(ordered, between)
     step = max(1, round(CLOSE * len(values)))
-    below, above = ordered[np.maximum(ranks - step, 0)], ordered[np.minimum(ranks + step, last)]
-    return bool(((below < low - room).mean() + (above > high + room).mean()) >= OFTEN)
+    below, above = ordered[np.maximum(ranks - step, 0)], ordered[np.minimum(ranks + step, len(values) - 1)]
+    falls, rises = below < low[inside] - room[inside], above > high[inside] + room[inside]
+    return bool(max(falls.mean(), rises.mean()) >= OFTEN)
 
 
 def _form(values: Floats, low: Floats, high: Floats, bounds: Bounds) -> Form | None:
