@@ -11,7 +11,7 @@ import typer
 
 from flowmint.cli import show
 from flowmint.cli.compare import Force, Report, command_line
-from flowmint.cli.options import Quiet, Seed, check_folder, parse_list
+from flowmint.cli.options import CheckedRules, Quiet, Seed, check_folder, parse_list
 from flowmint.errors import SettingError, TableError, WriteError, nearest
 
 if TYPE_CHECKING:
@@ -67,11 +67,12 @@ def evaluate(
         typer.Option("--json", metavar="FILE", help="Write every score as JSON.", show_default=False),
     ] = None,
     report: Report = None,
+    rules: CheckedRules = "auto",
     seed: Seed = 0,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
-    """Score minted rows: distribution, dependency, diversity, detectability, privacy, and what detectors gain."""
+    """Score minted rows: distribution, dependency, diversity, detectability, privacy, validity, gain of detectors."""
     if delimiter is not None and len(delimiter.encode()) != 1:
         message = f"--delimiter is {delimiter!r}; give one character, such as ';'"
         raise typer.BadParameter(message)
@@ -98,6 +99,7 @@ def evaluate(
             train=tables.get("train"),
             all_real=tables.get("all_real"),
             label=label,
+            rules=rules,
             families=checked,
             seed=seed,
             progress=progress,

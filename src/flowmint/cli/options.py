@@ -46,6 +46,15 @@ MintedRules = Annotated[
         "(auto); a rules file, as 'flowmint rules discover' makes it; or a profile, such as ciciot2023.",
     ),
 ]
+CheckedRules = Annotated[
+    str,
+    typer.Option(
+        "--rules",
+        metavar="auto|none|FILE|PROFILE",
+        help="What valid rows satisfy: the extractor's rules, told by the header, and those that the rows of --train "
+        "show (auto); a rules file; or a profile, such as ciciot2023.",
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="The same seed gives the same result.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show neither progress nor summary.")]
 
