@@ -16,7 +16,7 @@ import polars as pl
 
 from flowmint.balance import balance_table, rows_to_mint
 from flowmint.errors import TableError
-from flowmint.evaluate.compare.cell import Shown, peak_mib, reset_peak
+from flowmint.evaluate.compare.cell import Shown, before_repair, peak_mib, reset_peak
 from flowmint.evaluate.compare.plan import INTRINSIC, NONE, Plan
 from flowmint.evaluate.compare.result import Cell, Comparison, ScoreAbout, ScoreValue, TaskAbout
 from flowmint.evaluate.compare.run import Run, about_score, machine, versions
@@ -200,7 +200,15 @@ def _try(table: pl.DataFrame, *, label: str, model: Generator, target: Target, p
     if not shared.height:
         raise _no_rows(minted[label].cast(pl.String).unique().sort().to_list())
     evaluation = evaluate_tables(
-        split.test, shared, train=split.train, label=label, families=INTRINSIC, seed=seed, progress=progress
+        split.test,
+        shared,
+        train=split.train,
+        label=label,
+        rules=model.validity_.rules,
+        unrepaired=before_repair(model, shared, label=label, seed=seed),
+        families=INTRINSIC,
+        seed=seed,
+        progress=progress,
     )
     return _Try(
         seed=seed,
