@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from flowmint.generators import Generator
     from flowmint.progress import Progress
 
 NAME_OF_LABEL = "Label"
 """The label column's name where the class comes from file names."""
+
+DEFAULT_GENERATOR = "latent_diffusion"
+"""What learns and mints where nobody says."""
 
 OutTable = Annotated[
     Path,
@@ -31,7 +35,7 @@ OutTable = Annotated[
 ]
 GeneratorName = Annotated[
     str | None,
-    typer.Option("--generator", metavar="NAME", help="What learns and mints; latent_diffusion if absent."),
+    typer.Option("--generator", metavar="NAME", help=f"What learns and mints; {DEFAULT_GENERATOR} if absent."),
 ]
 Missing = Annotated[
     Literal["learn", "drop", "error"],
@@ -188,6 +192,33 @@ def _with_source(verb: Callable[..., None], *, optional: bool) -> Callable[..., 
     own = list(signature.parameters.values())[1:]
     with_source.__signature__ = signature.replace(parameters=[*reading, *own])  # type: ignore[attr-defined]
     return with_source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learner:
+    """How a generator is to learn, as the command line says it.
+
+    Attributes:
+        name: A name in `flowmint.GENERATORS`.
+        missing: Its missing-value policy.
+        rules: What every minted row satisfies.
+        seed: Its seed.
+    """
+
+    name: str
+    missing: str
+    rules: str
+    seed: int
+
+    def make(self) -> Generator:
+        """Make the generator, not yet fitted.
+
+        Raises:
+            SettingError: There is no generator of that name.
+        """
+        from flowmint.generators import make_generator
+
+        return make_generator(self.name, seed=self.seed, missing=self.missing, rules=self.rules)
 
 
 def parse_targets(given: Sequence[str] | None) -> int | dict[str, int] | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from flowmint.evaluate.scores import ColumnValue, Definition
-from flowmint.generators.origin import tell_origin
+from flowmint.generators.adherence import tell_origin
 from flowmint.generators.validity import AUTO, NONE, find_rules, named_rules
 from flowmint.rules.ruleset import Rules
 
