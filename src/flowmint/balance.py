@@ -70,6 +70,7 @@ def balance_table(
     seed: int = 0,
     missing: str = "learn",
     rules: str | Rules = "auto",
+    force_rules: bool = False,
     progress: Progress = SILENT,
 ) -> pl.DataFrame:
     """Mint the rows that classes lack.
@@ -85,6 +86,7 @@ def balance_table(
         missing: The missing-value policy of a generator given by name.
         rules: What every minted row of a generator given by name satisfies: ``auto``, ``none``, a rules file, a
             profile, or rules.
+        force_rules: Whether such rules are kept although more real rows break one of them than may.
         progress: Shows how far the work is.
 
     Returns:
@@ -100,7 +102,7 @@ def balance_table(
     if isinstance(generator, Generator):
         made = generator
     elif generator != "none":
-        made = make_generator(generator, seed=seed, missing=missing, rules=rules)
+        made = make_generator(generator, seed=seed, missing=missing, rules=rules, force_rules=force_rules)
     return balance_rows(
         table, label=label, generator=made, target=target, origin=origin, seed=seed, progress=progress
     ).table

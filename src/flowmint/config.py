@@ -105,6 +105,7 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         ours: The generator whose lead is told.
         headline: Up to how many real rows the overall means go.
         rules: What every generator's rows satisfy.
+        force_rules: Whether they are kept although more real rows break one of them than may.
     """
 
     sources: dict[str, Source]
@@ -122,6 +123,7 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ours: str | None = None
     headline: int = Plan.headline
     rules: str = Plan.rules
+    force_rules: bool = Plan.force_rules
 
 
 @dataclass(frozen=True)
@@ -225,6 +227,7 @@ def plan_of(run: RunFile) -> Plan:
         ours=run.ours,
         headline=run.headline,
         rules=run.rules,
+        force_rules=run.force_rules,
     )
     plan.check()
     return plan

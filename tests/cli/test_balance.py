@@ -73,7 +73,17 @@ def test_a_report_that_exists_is_kept_unless_forced(flowmint, train, tmp_path):
     assert list(tmp_path.glob("out*")) == []
 
 
-@pytest.mark.parametrize("options", [("--auto", "--target", "70"), ("--auto",), ("--report", "r.html")])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--auto", "--target", "70"),
+        ("--auto",),
+        ("--report", "r.html"),
+        ("--rules", "ciciot2023"),
+        ("--target", "70", "--force-rules"),
+        ("--target", "70", "--rules", "none", "--force-rules"),
+    ],
+)
 def test_what_does_not_go_together_is_refused(flowmint, train, model, tmp_path, options):
     source = () if "--target" in options else ("--model", model)
     result = flowmint("balance", train, "--label", "Label", "--out", tmp_path / "o.csv", *source, *options)
@@ -140,3 +150,34 @@ def test_rows_that_show_no_rules_are_said_to(flowmint, tmp_path):
     result = balance(flowmint, tmp_path / "few.csv", tmp_path / "out.csv")
     assert result.exit_code == 0, result.output
     assert "rules: none, since" in result.stdout
+
+
+@pytest.fixture
+def odd(tmp_path):
+    """A rule that every real row breaks."""
+    path = tmp_path / "odd.toml"
+    path.write_text('format = 1\n[[rules]]\nname = "odd"\nrule = "Number >= 1000"\n', encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("verb", ["fit", "balance"])
+def test_rules_that_real_rows_break_are_refused_with_the_way_to_force_them(flowmint, train, odd, tmp_path, verb):
+    options = ("--label", "Label", "--generator", "smote", "--rules", odd, "--out", tmp_path / "out.csv")
+    result = flowmint(verb, train, *options)
+    assert result.exit_code == 1
+    assert "68 of 68 real rows (100.0%) break the rule 'odd'" in result.stderr
+    assert "--force-rules" in result.stderr
+
+
+@pytest.mark.parametrize("more", [(), ("--auto",), ("--report", "r.md")])
+def test_minted_rows_satisfy_forced_rules_and_real_rows_stay(flowmint, train, flows, odd, tmp_path, more, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "out.parquet"
+    result = balance(flowmint, train, out, "--rules", odd, "--force-rules", *more)
+    assert result.exit_code == 0, result.output
+    balanced = pl.read_parquet(out)
+    assert_frame_equal(balanced[:68], flows)
+    assert (balanced[68:]["Number"] >= 1000).all()
+    if "--auto" not in more:
+        assert "68 of 68 real rows break any of them, and stay as they are" in result.stdout
+        assert "0 of 52 minted rows break any of them" in result.stdout

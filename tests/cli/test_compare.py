@@ -122,6 +122,8 @@ def test_a_run_file_is_compared(flowmint, table, tmp_path):
         ((), "give a TABLE"),
         (("--config", "x.toml", "--rows", "3"), "--rows is told by the run file"),
         (("--config", "x.toml", "--label", "Label"), "no TABLE"),
+        (("--config", "x.toml", "--force-rules"), "--force-rules is told by the run file"),
+        (("TABLE", "--label", "Label", "--attack", "x", "--force-rules"), "name them with --rules"),
         (("TABLE", "--label", "Label"), "--attack CLASS"),
         (("TABLE", "--attack", "x"), "--label COLUMN"),
         (("TABLE", "--label", "Label", "--attack", "x", "--data", "."), "--data"),
@@ -159,7 +161,7 @@ def test_a_mistake_is_one_line(flowmint, table, options, told):
 
 
 def test_names_of_detectors_may_be_written_with_underscores():
-    usual = dict.fromkeys(("rows", "seeds", "generators", "split", "most", "rules"))
+    usual = dict.fromkeys(("rows", "seeds", "generators", "split", "most", "rules")) | {"force_rules": False}
     plan = make_plan(**usual, detectors="random_forest,xgboost", drop_shortcuts=True, no_scores=True)
     assert plan.detectors == ("random forest", "XGBoost")
     assert plan.seeds == (0, 1, 2, 3, 4)
@@ -214,3 +216,13 @@ def test_captures_stay_on_one_side(flowmint, tmp_path):
     found = Comparison.from_json(json.loads((tmp_path / "r.json").read_text()))
     assert found.tasks[0].columns == ("Rate", "Std")
     assert {cell.test_attack_rows for cell in found.cells} == {12}
+
+
+def test_rules_that_real_rows_break_may_be_forced(flowmint, table, tmp_path):
+    rules = tmp_path / "rules.toml"
+    rules.write_text('format = 1\n[[rules]]\nname = "odd"\nrule = "Number >= 1000"\n', encoding="utf-8")
+    refused = compare(flowmint, table, "--rules", rules)
+    assert refused.exit_code == 1
+    assert "--force-rules" in refused.stderr
+    forced = compare(flowmint, table, "--rules", rules, "--force-rules")
+    assert forced.exit_code == 0, forced.output

@@ -12,6 +12,7 @@ from flowmint.cli import show
 from flowmint.cli.compare import Force, command_line, write
 from flowmint.cli.options import (
     DEFAULT_GENERATOR,
+    ForceRules,
     GeneratorName,
     Learner,
     MintedRules,
@@ -74,15 +75,17 @@ def balance(
     force: Force = False,
     missing: Missing = "learn",
     rules: MintedRules = "auto",
+    force_rules: ForceRules = False,
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
     """Mint rows of rare classes until every class has its target; real rows first, minted rows after."""
     targets: Target = parse_targets(target)
-    _check_usage(model, generator, targets, auto=auto, report=report)
+    _check_usage(model, generator, targets, rules, auto=auto, report=report)
+    name = generator or DEFAULT_GENERATOR
+    learner = Learner(name=name, missing=missing, rules=rules, force_rules=force_rules, seed=seed)
     started = time.monotonic()
     _check_places(out, report, source=source, force=force)
-    learner = Learner(name=generator or DEFAULT_GENERATOR, missing=missing, rules=rules, seed=seed)
     mint = _generator(learner, model)
     from flowmint.cli.progress import bars
 
@@ -121,6 +124,7 @@ def _choose(table: pl.DataFrame, label: str, learner: Learner, progress: Progres
         seed=learner.seed,
         missing=learner.missing,
         rules=learner.rules,
+        force_rules=learner.force_rules,
         progress=progress,
     )
 
@@ -137,6 +141,7 @@ def _try(table: pl.DataFrame, label: str, learner: Learner, target: Target, prog
         seeds=tuple(range(learner.seed, learner.seed + TRIALS)),
         missing=learner.missing,
         rules=learner.rules,
+        force_rules=learner.force_rules,
         command=command_line(),
         progress=progress,
     )
@@ -206,10 +211,15 @@ def _check_places(out: Path, report: Path | None, *, source: Source, force: bool
         check_report(report, force=force)
 
 
-def _check_usage(model: Path | None, generator: str | None, target: Target, *, auto: bool, report: Path | None) -> None:
+def _check_usage(
+    model: Path | None, generator: str | None, target: Target, rules: str, *, auto: bool, report: Path | None
+) -> None:
     """Refuse options that do not go together."""
     if model is not None and generator is not None:
         message = "--model is what a generator learnt before; give --model or --generator, not both"
+        raise typer.BadParameter(message)
+    if model is not None and rules != "auto":
+        message = "--model keeps the rules that it was fitted with; give --rules to fit, or --generator for --model"
         raise typer.BadParameter(message)
     if model is not None and (auto or report is not None):
         option = "--auto" if auto else "--report"

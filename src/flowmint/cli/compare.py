@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flowmint.cli import show
-from flowmint.cli.options import Quiet, Source, check_folder, parse_list, parse_numbers
+from flowmint.cli.options import ForceRules, Quiet, Source, check_folder, check_forced, parse_list, parse_numbers
 from flowmint.errors import ComparisonError, WriteError
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def compare(
             help="What every generator's rows satisfy, as for balance; auto if absent.",
         ),
     ] = None,
+    force_rules: ForceRules = False,
     no_scores: Annotated[
         bool, typer.Option("--no-scores", help="Train detectors only, and leave the scores of minted rows out.")
     ] = False,
@@ -116,6 +117,7 @@ def compare(
         "--most": most,
         "--drop-shortcuts": drop_shortcuts,
         "--rules": rules,
+        "--force-rules": force_rules,
         "--no-scores": no_scores,
     }
     _check_usage(source, config, data, options)
@@ -137,6 +139,7 @@ def compare(
                 most=most,
                 drop_shortcuts=drop_shortcuts,
                 rules=rules,
+                force_rules=force_rules,
                 no_scores=no_scores,
             )
             title, tasks = "", _tasks(source, attack or [], benign, plan, progress)
@@ -162,16 +165,18 @@ def make_plan(
     most: int | None,
     drop_shortcuts: bool,
     rules: str | None,
+    force_rules: bool,
     no_scores: bool,
 ) -> Plan:
     """Make a plan of the command line's options.
 
     Raises:
-        typer.BadParameter: A number is none.
+        typer.BadParameter: A number is none, or rules are forced that nobody named.
         SettingError: A name is unknown.
     """
     from flowmint.evaluate.compare import INTRINSIC, Plan
 
+    check_forced(rules, force_rules=force_rules)
     numbers = parse_numbers(seeds or "5", "--seeds")
     plan = Plan(
         rows=parse_numbers(rows or "25", "--rows"),
@@ -183,6 +188,7 @@ def make_plan(
         most=most or Plan.most,
         families=() if no_scores else INTRINSIC,
         rules=rules or Plan.rules,
+        force_rules=force_rules,
     )
     plan.check()
     return plan

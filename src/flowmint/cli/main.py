@@ -17,6 +17,7 @@ from flowmint.cli.evaluate import evaluate
 from flowmint.cli.guard import GuardedGroup
 from flowmint.cli.options import (
     DEFAULT_GENERATOR,
+    ForceRules,
     GeneratorName,
     Learner,
     MintedRules,
@@ -113,6 +114,7 @@ def fit(
     generator: GeneratorName = None,
     missing: Missing = "learn",
     rules: MintedRules = "auto",
+    force_rules: ForceRules = False,
     seed: Seed = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace a model folder that exists.")] = False,
     quiet: Quiet = False,
@@ -124,9 +126,11 @@ def fit(
     from flowmint.generators.folder import check_place
 
     started = time.monotonic()
+    name = generator or DEFAULT_GENERATOR
+    learner = Learner(name=name, missing=missing, rules=rules, force_rules=force_rules, seed=seed)
     check_place(out, overwrite=force)
     check_folder(out)
-    model = Learner(name=generator or DEFAULT_GENERATOR, missing=missing, rules=rules, seed=seed).make()
+    model = learner.make()
     with bars(quiet=quiet) as progress:
         table = source.read(progress)
         rows, labels = split_label(table, source.label_name, at_least=2)

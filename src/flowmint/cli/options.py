@@ -50,6 +50,13 @@ MintedRules = Annotated[
         "(auto); a rules file, as 'flowmint rules discover' makes it; or a profile, such as ciciot2023.",
     ),
 ]
+ForceRules = Annotated[
+    bool,
+    typer.Option(
+        "--force-rules",
+        help="Keep the rules that --rules names although more than 5 % of the real rows break one of them.",
+    ),
+]
 CheckedRules = Annotated[
     str,
     typer.Option(
@@ -194,6 +201,20 @@ def _with_source(verb: Callable[..., None], *, optional: bool) -> Callable[..., 
     return with_source
 
 
+def check_forced(rules: str | None, *, force_rules: bool) -> None:
+    """Refuse to force rules that nobody named.
+
+    Raises:
+        typer.BadParameter: Rules are forced that are found, or that are none.
+    """
+    if force_rules and rules in (None, "auto", "none"):
+        message = (
+            "--force-rules keeps rules that are named although real rows break them; name them with --rules FILE or "
+            "--rules PROFILE"
+        )
+        raise typer.BadParameter(message)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Learner:
     """How a generator is to learn, as the command line says it.
@@ -202,13 +223,19 @@ class Learner:
         name: A name in `flowmint.GENERATORS`.
         missing: Its missing-value policy.
         rules: What every minted row satisfies.
+        force_rules: Whether the rules are kept although more real rows break one of them than may.
         seed: Its seed.
     """
 
     name: str
     missing: str
     rules: str
+    force_rules: bool
     seed: int
+
+    def __post_init__(self) -> None:
+        """Refuse to force what is not refused."""
+        check_forced(self.rules, force_rules=self.force_rules)
 
     def make(self) -> Generator:
         """Make the generator, not yet fitted.
@@ -218,7 +245,9 @@ class Learner:
         """
         from flowmint.generators import make_generator
 
-        return make_generator(self.name, seed=self.seed, missing=self.missing, rules=self.rules)
+        return make_generator(
+            self.name, seed=self.seed, missing=self.missing, rules=self.rules, force_rules=self.force_rules
+        )
 
 
 def parse_targets(given: Sequence[str] | None) -> int | dict[str, int] | None:

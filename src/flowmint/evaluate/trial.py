@@ -86,6 +86,7 @@ def try_balance(
     seeds: Sequence[int] = (0, 1, 2),
     missing: str = "learn",
     rules: str | Rules = "auto",
+    force_rules: bool = False,
     command: str = "",
     progress: Progress = SILENT,
 ) -> Run:
@@ -100,6 +101,7 @@ def try_balance(
         seeds: Seeds; each holds other rows out.
         missing: The generator's missing-value policy.
         rules: What minted rows satisfy, as `flowmint.generators.make_generator` takes it.
+        force_rules: Whether they are kept although more real rows break one of them than may.
         command: The command line to write down.
         progress: Shows how far the work is.
 
@@ -119,7 +121,9 @@ def try_balance(
         raise TableError(message)
     if not any(round(SHARE * counts[name]) for name in wanted):
         raise _no_rows(wanted)
-    models = [make_generator(generator, seed=seed, missing=missing, rules=rules) for seed in seeds]
+    models = [
+        make_generator(generator, seed=seed, missing=missing, rules=rules, force_rules=force_rules) for seed in seeds
+    ]
     tries = [_try(table, label=label, model=model, target=target, progress=progress) for model in models]
     told = [name for name in wanted if all(_has_scores(one, name) for one in tries)]
     if not told:
