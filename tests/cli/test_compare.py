@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from flowmint.cli.compare import make_plan
+from flowmint.cli.compare import Asked
 from flowmint.evaluate.compare import Comparison
 from flowmint.generators import GENERATORS, Oversampler
 
@@ -161,12 +161,11 @@ def test_a_mistake_is_one_line(flowmint, table, options, told):
 
 
 def test_names_of_detectors_may_be_written_with_underscores():
-    usual = dict.fromkeys(("rows", "seeds", "generators", "split", "most", "rules")) | {"force_rules": False}
-    plan = make_plan(**usual, detectors="random_forest,xgboost", drop_shortcuts=True, no_scores=True)
+    plan = Asked(detectors="random_forest,xgboost", drop_shortcuts=True, no_scores=True).plan()
     assert plan.detectors == ("random forest", "XGBoost")
     assert plan.seeds == (0, 1, 2, 3, 4)
     assert plan.shortcuts == ("kept", "dropped")
-    assert make_plan(**{**usual, "seeds": "7,9"}, detectors=None, drop_shortcuts=False, no_scores=True).seeds == (7, 9)
+    assert Asked(seeds="7,9", no_scores=True).plan().seeds == (7, 9)
 
 
 def test_ctrl_c_keeps_finished_cells_and_says_where(table, tmp_path):

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flowmint.cli import show
-from flowmint.cli.compare import Force, command_line, write
+from flowmint.cli.compare import command_line, write
 from flowmint.cli.options import (
     DEFAULT_GENERATOR,
+    Force,
     ForceRules,
     GeneratorName,
     Learner,
@@ -22,6 +23,7 @@ from flowmint.cli.options import (
     Seed,
     Source,
     check_out,
+    check_report,
     parse_targets,
 )
 
@@ -85,7 +87,8 @@ def balance(
     name = generator or DEFAULT_GENERATOR
     learner = Learner(name=name, missing=missing, rules=rules, force_rules=force_rules, seed=seed)
     started = time.monotonic()
-    _check_places(out, report, source=source, force=force)
+    check_out(out, source=source.path)
+    check_report(report, force=force)
     mint = _generator(learner, model)
     from flowmint.cli.progress import bars
 
@@ -200,15 +203,6 @@ def _show_places(done: Balanced, trial: Run | None, *, out: Path, report: Path |
         show.wrote(report, seconds=seconds)
     elif report is not None:
         show.no_report(report)
-
-
-def _check_places(out: Path, report: Path | None, *, source: Source, force: bool) -> None:
-    """Check that results can be written before long work."""
-    check_out(out, source=source.path)
-    if report is not None:
-        from flowmint.report import check_report
-
-        check_report(report, force=force)
 
 
 def _check_usage(

@@ -260,6 +260,13 @@ def wrote(path: Path, *, seconds: float) -> None:
     _say(f"wrote {path} after {seconds:.1f} s")
 
 
+def places(paths: Iterable[Path | None], *, seconds: float) -> None:
+    """Tell where results and reports are, as far as they were asked for."""
+    for path in paths:
+        if path is not None:
+            wrote(path, seconds=seconds)
+
+
 def choices(found: AutoTargets) -> None:
     """Show what was chosen to be minted, and why."""
     _say(f"Chosen by cross-validation, twice {found.folds} folds, by {', '.join(found.detectors)}:")
