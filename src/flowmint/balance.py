@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,6 +70,7 @@ def balance_table(
     seed: int = 0,
     missing: str = "learn",
     rules: str | Rules = "auto",
+    force_rules: bool = False,
     progress: Progress = SILENT,
 ) -> pl.DataFrame:
     """Mint the rows that classes lack.
@@ -84,6 +86,7 @@ def balance_table(
         missing: The missing-value policy of a generator given by name.
         rules: What every minted row of a generator given by name satisfies: ``auto``, ``none``, a rules file, a
             profile, or rules.
+        force_rules: Whether such rules are kept although more real rows break one of them than may.
         progress: Shows how far the work is.
 
     Returns:
@@ -95,6 +98,68 @@ def balance_table(
         TableError: The table cannot be learnt from, or the model learnt other columns.
         RuleError: The rules do not fit the table.
     """
+    made: Generator | None = None
+    if isinstance(generator, Generator):
+        made = generator
+    elif generator != "none":
+        made = make_generator(generator, seed=seed, missing=missing, rules=rules, force_rules=force_rules)
+    return balance_rows(
+        table, label=label, generator=made, target=target, origin=origin, seed=seed, progress=progress
+    ).table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Balanced:
+    """A balanced table, and what minted its rows.
+
+    Attributes:
+        table: The real rows, unchanged and in order, then the minted rows, class by class.
+        real_rows: How many of its rows are real.
+        generator: The fitted generator; None where nothing was minted.
+    """
+
+    table: pl.DataFrame
+    real_rows: int
+    generator: Generator | None
+
+    @property
+    def real(self) -> pl.DataFrame:
+        """The real rows."""
+        return self.table[: self.real_rows]
+
+    @property
+    def minted(self) -> pl.DataFrame:
+        """The minted rows."""
+        return self.table[self.real_rows :]
+
+
+def balance_rows(
+    table: pl.DataFrame,
+    *,
+    label: str,
+    generator: Generator | None,
+    target: Target = None,
+    origin: str | None = None,
+    seed: int = 0,
+    progress: Progress = SILENT,
+) -> Balanced:
+    """Mint the rows that classes lack, as `balance_table` does, and give what minted them too.
+
+    Args:
+        table: Real rows, the label column included.
+        label: Name of the label column.
+        generator: A generator, of which a copy is fitted on the table, or a fitted one; None to mint nothing.
+        target: Rows that classes shall have, see `rows_to_mint`.
+        origin: Name of a column to add that says ``real`` or ``minted``; none if absent.
+        seed: Seed of sampling.
+        progress: Shows how far the work is.
+
+    Returns:
+        The balanced table and the fitted generator.
+
+    Raises:
+        FlowmintError: As `balance_table`.
+    """
     rows, labels = split_label(table, label, at_least=2)
     Schema.infer(rows)  # also where nothing is to be minted, a table that could not be learnt is refused
     if origin is not None and origin in table.columns:
@@ -103,10 +168,8 @@ def balance_table(
     classes = Classes.of(labels)
     counts = dict(zip(classes.names, np.bincount(classes.codes(labels)).tolist(), strict=True))
     lacking = {name: count for name, count in rows_to_mint(counts, target).items() if count}
-    parts = [table]
-    if lacking and generator != "none":
-        if isinstance(generator, str):
-            generator = make_generator(generator, seed=seed, missing=missing, rules=rules)
+    parts, fitted = [table], None
+    if lacking and generator is not None:
         fitted = _fitted(generator, rows, labels, progress=progress)
         _check_classes(fitted, lacking)
         for name, count in lacking.items():
@@ -114,10 +177,10 @@ def balance_table(
             value = pl.Series(label, [classes.values[classes.code(name)]]).cast(labels.dtype)
             parts.append(minted.with_columns(value.new_from_index(0, count).alias(label)).select(table.columns))
     balanced = pl.concat(parts)
-    if origin is None:
-        return balanced
-    said = np.where(np.arange(balanced.height) < table.height, "real", "minted")
-    return balanced.with_columns(pl.Series(origin, said))
+    if origin is not None:
+        said = np.where(np.arange(balanced.height) < table.height, "real", "minted")
+        balanced = balanced.with_columns(pl.Series(origin, said))
+    return Balanced(table=balanced, real_rows=table.height, generator=fitted)
 
 
 def _fitted(generator: Generator, rows: pl.DataFrame, labels: pl.Series, *, progress: Progress) -> Generator:

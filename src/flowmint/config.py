@@ -25,7 +25,7 @@ Paths are relative to a data folder that is given when the file is read. An unkn
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
 LARGEST = 2**20
 """Bytes that a run file may have."""
+
+OTHERWISE = ("seeds", "settings")
+"""Settings of a plan that a run file writes in another way."""
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -105,6 +108,7 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         ours: The generator whose lead is told.
         headline: Up to how many real rows the overall means go.
         rules: What every generator's rows satisfy.
+        force_rules: Whether they are kept although more real rows break one of them than may.
     """
 
     sources: dict[str, Source]
@@ -122,6 +126,7 @@ class RunFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ours: str | None = None
     headline: int = Plan.headline
     rules: str = Plan.rules
+    force_rules: bool = Plan.force_rules
 
 
 @dataclass(frozen=True)
@@ -212,20 +217,9 @@ def plan_of(run: RunFile) -> Plan:
     if isinstance(run.seeds, int) and run.seeds < 1:
         message = f"seeds is {run.seeds}; give how many, 1 or more, or a list of seeds"
         raise SettingError(message)
-    plan = Plan(
-        rows=run.rows,
-        seeds=tuple(range(run.seeds)) if isinstance(run.seeds, int) else run.seeds,
-        generators=run.generators,
-        settings=run.generator,
-        detectors=run.detectors,
-        split=run.split,
-        shortcuts=run.shortcuts,
-        most=run.most,
-        families=run.families,
-        ours=run.ours,
-        headline=run.headline,
-        rules=run.rules,
-    )
+    same = {part.name: getattr(run, part.name) for part in fields(Plan) if part.name not in OTHERWISE}
+    seeds = tuple(range(run.seeds)) if isinstance(run.seeds, int) else run.seeds
+    plan = Plan(seeds=seeds, settings=run.generator, **same)
     plan.check()
     return plan
 

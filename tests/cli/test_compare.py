@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from flowmint.cli.compare import make_plan
+from flowmint.cli.compare import Asked
 from flowmint.evaluate.compare import Comparison
 from flowmint.generators import GENERATORS, Oversampler
 
@@ -122,6 +122,8 @@ def test_a_run_file_is_compared(flowmint, table, tmp_path):
         ((), "give a TABLE"),
         (("--config", "x.toml", "--rows", "3"), "--rows is told by the run file"),
         (("--config", "x.toml", "--label", "Label"), "no TABLE"),
+        (("--config", "x.toml", "--force-rules"), "--force-rules is told by the run file"),
+        (("TABLE", "--label", "Label", "--attack", "x", "--force-rules"), "name them with --rules"),
         (("TABLE", "--label", "Label"), "--attack CLASS"),
         (("TABLE", "--attack", "x"), "--label COLUMN"),
         (("TABLE", "--label", "Label", "--attack", "x", "--data", "."), "--data"),
@@ -159,12 +161,11 @@ def test_a_mistake_is_one_line(flowmint, table, options, told):
 
 
 def test_names_of_detectors_may_be_written_with_underscores():
-    usual = dict.fromkeys(("rows", "seeds", "generators", "split", "most", "rules"))
-    plan = make_plan(**usual, detectors="random_forest,xgboost", drop_shortcuts=True, no_scores=True)
+    plan = Asked(detectors="random_forest,xgboost", drop_shortcuts=True, no_scores=True).plan()
     assert plan.detectors == ("random forest", "XGBoost")
     assert plan.seeds == (0, 1, 2, 3, 4)
     assert plan.shortcuts == ("kept", "dropped")
-    assert make_plan(**{**usual, "seeds": "7,9"}, detectors=None, drop_shortcuts=False, no_scores=True).seeds == (7, 9)
+    assert Asked(seeds="7,9", no_scores=True).plan().seeds == (7, 9)
 
 
 def test_ctrl_c_keeps_finished_cells_and_says_where(table, tmp_path):
@@ -214,3 +215,13 @@ def test_captures_stay_on_one_side(flowmint, tmp_path):
     found = Comparison.from_json(json.loads((tmp_path / "r.json").read_text()))
     assert found.tasks[0].columns == ("Rate", "Std")
     assert {cell.test_attack_rows for cell in found.cells} == {12}
+
+
+def test_rules_that_real_rows_break_may_be_forced(flowmint, table, tmp_path):
+    rules = tmp_path / "rules.toml"
+    rules.write_text('format = 1\n[[rules]]\nname = "odd"\nrule = "Number >= 1000"\n', encoding="utf-8")
+    refused = compare(flowmint, table, "--rules", rules)
+    assert refused.exit_code == 1
+    assert "--force-rules" in refused.stderr
+    forced = compare(flowmint, table, "--rules", rules, "--force-rules")
+    assert forced.exit_code == 0, forced.output

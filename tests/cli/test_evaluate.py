@@ -160,3 +160,42 @@ def test_rows_without_a_label_have_a_report_too(flowmint, files, tmp_path):
     result = flowmint(*options(files, "--drop", "Label", "--report", out, *QUICK))
     assert result.exit_code == 0, result.output
     assert out.exists()
+
+
+VALIDITY = ("--families", "validity")
+
+
+def valid(flowmint, files, out, *more):
+    result = flowmint(*options(files, "--label", "Label", "--json", out, "--force", *VALIDITY, *more))
+    assert result.exit_code == 0, result.output
+    return Evaluation.from_json(json.loads(out.read_text(encoding="utf-8"))).score("valid_rows"), result.stdout
+
+
+def test_valid_rows_are_counted_by_the_rules_of_the_training_rows(flowmint, files, tmp_path):
+    score, told = valid(flowmint, files, tmp_path / "s.json")
+    assert 0 < score.value <= 1
+    assert "found in the training rows" in told
+    assert "Valid rows" in told
+
+
+def test_rules_may_be_a_file_or_none(flowmint, files, tmp_path):
+    rules = tmp_path / "rules.toml"
+    rules.write_text('format = 1\n[[rules]]\nname = "few"\nrule = "Number <= 50"\n', encoding="utf-8")
+    score, _ = valid(flowmint, files, tmp_path / "s.json", "--rules", rules)
+    minted, real = (pl.read_parquet(files[name])["Label"] for name in ("minted", "real"))
+    assert score.value == pytest.approx((minted == "Benign").mean())
+    assert score.reference == pytest.approx((real == "Benign").mean())
+    assert valid(flowmint, files, tmp_path / "s.json", "--rules", "none")[0].value is None
+
+
+def test_without_training_rows_no_rules_are_found(flowmint, files, tmp_path):
+    del files["train"]
+    score, told = valid(flowmint, files, tmp_path / "s.json")
+    assert score.value is None
+    assert "no training rows to find rules in" in " ".join(told.split())
+
+
+def test_unknown_rules_are_one_line(flowmint, files):
+    result = flowmint(*options(files, "--rules", "ciciot2024", *VALIDITY))
+    assert result.exit_code == 1
+    assert "did you mean 'ciciot2023'" in result.stderr

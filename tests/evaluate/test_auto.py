@@ -93,12 +93,10 @@ def test_the_standard_error_is_that_for_folds_that_share_rows():
         rows=pl.DataFrame(),
         labels=pl.Series(),
         judged=(),
-        generator="smote",
+        make=Useful,
         detectors=(),
         folds=5,
         seed=0,
-        missing="x",
-        rules="none",
     )
     gains = [0.1, 0.2, 0.0, 0.3, 0.1]
     found, error = work.estimate(gains)

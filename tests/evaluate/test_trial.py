@@ -46,6 +46,22 @@ def test_the_gain_is_that_of_minting(run):
     assert "column_error" in minted.scores
 
 
+def test_rows_are_counted_valid_as_delivered_and_before_repair():
+    whole = make_table(many=60).with_columns(z=pl.col("x") + pl.col("y"), n=(10 * pl.col("x")).round())
+    found = try_balance(whole, label="Label", generator="smote", seeds=(0,)).comparison
+    (cell,) = (cell for cell in found.cells if cell.generator == "smote")
+    scores = {score.name: score for score in cell.scores}
+    assert scores["valid_rows"].value == 1.0
+    assert scores["valid_rows_before_repair"].value < 1.0
+    assert 0 < scores["valid_rows"].reference <= 1.0
+
+
+def test_without_rules_no_row_is_counted_valid():
+    found = try_balance(make_table(many=60), label="Label", generator="smote", seeds=(0,), rules="none").comparison
+    (cell,) = (cell for cell in found.cells if cell.generator == "smote")
+    assert {score.name: score.reason for score in cell.scores}["valid_rows"].startswith("there are no rules")
+
+
 def test_a_trial_survives_json(run):
     assert Comparison.from_json(json.loads(json.dumps(run.comparison.to_json()))) == run.comparison
 

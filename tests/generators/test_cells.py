@@ -28,3 +28,14 @@ def test_rows_that_are_taken_keep_their_parts_together():
     assert taken.normal.tolist() == [[2.0], [-1.0]]
     assert taken.cells.tolist() == [[1], [0]]
     assert taken.positions[0] == rows.positions[2]
+
+
+def test_gathered_columns_keep_their_parts_together():
+    edges = torch.tensor([0.0, 0.5, 1.0]).double()
+    cells = Cells(edges=(edges, edges), shared=(torch.tensor([False, True]), torch.tensor([True, False])))
+    rows = CellRows.of(cells, torch.tensor([[-1.0, 1.0], [0.0, -2.0]]))
+    mixed = rows.gather(torch.tensor([[0, 1]]))
+    assert mixed.normal.tolist() == [[-1.0, -2.0]]
+    assert mixed.cells.tolist() == [[0, 0]]
+    assert mixed.shared.tolist() == [[0, 1]]
+    assert mixed.positions.tolist() == [[rows.positions[0, 0].item(), rows.positions[1, 1].item()]]

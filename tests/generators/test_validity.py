@@ -118,6 +118,38 @@ def test_rules_that_real_rows_break_are_refused(features, windows):
         make("smote", rules=wrong).fit(features, windows["Label"])
 
 
+def test_rules_that_real_rows_break_may_be_forced(tmp_path):
+    table, labels = flows_with_sums()
+    more = Rules((rule("more", "packets = there + back + 1"),))
+    with pytest.raises(RuleError, match=r"--force-rules, force_rules=True"):
+        make("smote", rules=more).fit(table, labels)
+    model = make("smote", rules=more, force_rules=True).fit(table, labels)
+    model.save(tmp_path / "model")
+    for kept in (model, load_generator(tmp_path / "model")):
+        minted = kept.sample(100, label="a")
+        assert (minted["there"] + minted["back"] + 1 == minted["packets"]).all()
+
+
+def test_forced_rules_must_still_be_about_the_tables_columns():
+    table, labels = flows_with_sums()
+    with pytest.raises(RuleError, match="column"):
+        make("smote", rules="ciciot2023", force_rules=True).fit(table, labels)
+
+
+def test_forcing_is_yes_or_no():
+    with pytest.raises(SettingError, match="force_rules is 'maybe'"):
+        make_generator("smote", force_rules="maybe").check()
+
+
+def test_balancing_keeps_real_rows_that_break_forced_rules():
+    table, labels = flows_with_sums()
+    table = table.with_columns(y=labels)
+    more = Rules((rule("more", "packets = there + back + 1"),))
+    balanced = balance_table(table, label="y", generator="smote", rules=more, force_rules=True)
+    assert balanced[: table.height].equals(table)
+    assert more.check(balanced[table.height :]).holds.all()
+
+
 def test_rules_of_other_columns_are_refused():
     table, labels = flows_with_sums()
     with pytest.raises(RuleError, match="column"):

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flowmint.cli import show
-from flowmint.cli.compare import Force, command_line, write
+from flowmint.cli.compare import command_line, write
 from flowmint.cli.options import (
+    DEFAULT_GENERATOR,
+    Force,
+    ForceRules,
     GeneratorName,
+    Learner,
     MintedRules,
     Missing,
     OutTable,
@@ -19,14 +23,22 @@ from flowmint.cli.options import (
     Seed,
     Source,
     check_out,
+    check_report,
     parse_targets,
 )
 
 if TYPE_CHECKING:
-    from flowmint.balance import Target
-    from flowmint.evaluate.auto import AutoTargets
+    import polars as pl
 
-DEFAULT_GENERATOR = "latent_diffusion"
+    from flowmint.balance import Balanced, Target
+    from flowmint.evaluate.auto import AutoTargets
+    from flowmint.evaluate.compare import Run
+    from flowmint.generators import Generator
+    from flowmint.generators.adherence import Adherence
+    from flowmint.progress import Progress
+
+TRIALS = 3
+"""Seeds that a trial takes."""
 
 
 def balance(
@@ -65,86 +77,143 @@ def balance(
     force: Force = False,
     missing: Missing = "learn",
     rules: MintedRules = "auto",
+    force_rules: ForceRules = False,
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
     """Mint rows of rare classes until every class has its target; real rows first, minted rows after."""
     targets: Target = parse_targets(target)
-    _check_usage(model, generator, targets, auto=auto, report=report)
-    from flowmint.balance import balance_table
-    from flowmint.cli.progress import bars
-    from flowmint.flows.write import write_table
-    from flowmint.generators import load_generator, make_generator
-
+    _check_usage(model, generator, targets, rules, auto=auto, report=report)
+    name = generator or DEFAULT_GENERATOR
+    learner = Learner(name=name, missing=missing, rules=rules, force_rules=force_rules, seed=seed)
     started = time.monotonic()
     check_out(out, source=source.path)
-    if report is not None:
-        from flowmint.report import check_report
+    check_report(report, force=force)
+    mint = _generator(learner, model)
+    from flowmint.cli.progress import bars
 
-        check_report(report, force=force)
-    name = generator or DEFAULT_GENERATOR
-    mint = load_generator(model) if model else make_generator(name, seed=seed, missing=missing, rules=rules)
-    chosen: AutoTargets | None = None
-    trial = None
     with bars(quiet=quiet) as progress:
         table = source.read(progress)
-        if auto:
-            from flowmint.evaluate.auto import choose_targets
-
-            chosen = choose_targets(
-                table,
-                label=source.label_name,
-                generator=name,
-                seed=seed,
-                missing=missing,
-                rules=rules,
-                progress=progress,
-            )
-            targets = chosen.targets
+        chosen = _choose(table, source.label_name, learner, progress) if auto else None
+        targets = targets if chosen is None else chosen.targets
+        trial = None
         if report is not None and targets != {}:
-            from flowmint.evaluate.trial import try_balance
+            trial = _try(table, source.label_name, learner, targets, progress)
+        done = _mint(table, source.label_name, mint, targets, origin=origin, seed=seed, progress=progress)
+        kept = None if quiet else _check_rows(done, source.label_name, progress)
+    _write(done, trial, out=out, report=report, force=force)
+    if not quiet:
+        _show(done, chosen, trial, kept, label=source.label_name)
+        _show_places(done, trial, out=out, report=report, seconds=time.monotonic() - started)
 
-            trial = try_balance(
-                table,
-                label=source.label_name,
-                generator=name,
-                target=targets,
-                seeds=(seed, seed + 1, seed + 2),
-                missing=missing,
-                rules=rules,
-                command=command_line(),
-                progress=progress,
-            )
-        balanced = balance_table(
-            table,
-            label=source.label_name,
-            generator=mint,
-            target=targets,
-            origin=origin,
-            seed=seed,
-            progress=progress,
-        )
-    write_table(balanced, out)
+
+def _generator(learner: Learner, model: Path | None) -> Generator:
+    """Give what mints: a fitted model, or a generator that is to learn."""
+    if model is None:
+        return learner.make()
+    from flowmint.generators import load_generator
+
+    return load_generator(model)
+
+
+def _choose(table: pl.DataFrame, label: str, learner: Learner, progress: Progress) -> AutoTargets:
+    """Choose targets by cross-validation."""
+    from flowmint.evaluate.auto import choose_targets
+
+    return choose_targets(
+        table,
+        label=label,
+        generator=learner.name,
+        seed=learner.seed,
+        missing=learner.missing,
+        rules=learner.rules,
+        force_rules=learner.force_rules,
+        progress=progress,
+    )
+
+
+def _try(table: pl.DataFrame, label: str, learner: Learner, target: Target, progress: Progress) -> Run:
+    """Try on held-out rows whether it helps."""
+    from flowmint.evaluate.trial import try_balance
+
+    return try_balance(
+        table,
+        label=label,
+        generator=learner.name,
+        target=target,
+        seeds=tuple(range(learner.seed, learner.seed + TRIALS)),
+        missing=learner.missing,
+        rules=learner.rules,
+        force_rules=learner.force_rules,
+        command=command_line(),
+        progress=progress,
+    )
+
+
+def _mint(
+    table: pl.DataFrame,
+    label: str,
+    generator: Generator,
+    target: Target,
+    *,
+    origin: str | None,
+    seed: int,
+    progress: Progress,
+) -> Balanced:
+    """Learn, where that is to be done, and mint."""
+    from flowmint.balance import balance_rows
+
+    return balance_rows(
+        table, label=label, generator=generator, target=target, origin=origin, seed=seed, progress=progress
+    )
+
+
+def _check_rows(done: Balanced, label: str, progress: Progress) -> Adherence | None:
+    """Count the rows that break rules; None where nothing was minted."""
+    if done.generator is None:
+        return None
+    from flowmint.generators.adherence import measure_adherence
+
+    return measure_adherence(done.generator, done.real, minted=done.minted, label=label, progress=progress)
+
+
+def _write(done: Balanced, trial: Run | None, *, out: Path, report: Path | None, force: bool) -> None:
+    from flowmint.flows.write import write_table
+
+    write_table(done.table, out)
     if trial is not None:
         write(trial, out=None, report=report, force=force)
-    if quiet:
-        return
+
+
+def _show(done: Balanced, chosen: AutoTargets | None, trial: Run | None, kept: Adherence | None, *, label: str) -> None:
+    """Tell what was chosen, whether it helps, and what there is now."""
     if chosen is not None:
         show.choices(chosen)
     if trial is not None:
         show.comparison(trial.comparison)
-    show.balanced(table, balanced, label=source.label_name)
-    show.written(out, rows=balanced.height, seconds=time.monotonic() - started)
-    if trial is not None and report is not None:
-        show.wrote(report, seconds=time.monotonic() - started)
+    show.balanced(done.real, done.table, label=label)
+    if done.generator is not None and kept is not None:
+        show.adherence(kept, wanted=done.generator.rules)
+
+
+def _show_places(done: Balanced, trial: Run | None, *, out: Path, report: Path | None, seconds: float) -> None:
+    """Tell where results are."""
+    show.written(out, rows=done.table.height, seconds=seconds)
+    if report is not None and trial is not None:
+        show.wrote(report, seconds=seconds)
     elif report is not None:
         show.no_report(report)
 
 
-def _check_usage(model: Path | None, generator: str | None, target: Target, *, auto: bool, report: Path | None) -> None:
+def _check_usage(
+    model: Path | None, generator: str | None, target: Target, rules: str, *, auto: bool, report: Path | None
+) -> None:
     """Refuse options that do not go together."""
     if model is not None and generator is not None:
         message = "--model is what a generator learnt before; give --model or --generator, not both"
+        raise typer.BadParameter(message)
+    if model is not None and rules != "auto":
+        message = "--model keeps the rules that it was fitted with; give --rules to fit, or --generator for --model"
         raise typer.BadParameter(message)
     if model is not None and (auto or report is not None):
         option = "--auto" if auto else "--report"

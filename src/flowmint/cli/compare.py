@@ -7,67 +7,73 @@ import os
 import shlex
 import sys
 import time
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flowmint.cli import show
-from flowmint.cli.options import Quiet, Source, check_folder, parse_list, parse_numbers
+from flowmint.cli.options import (
+    Force,
+    ForceRules,
+    Quiet,
+    Report,
+    Source,
+    check_folder,
+    check_forced,
+    check_report,
+    check_result,
+    parse_list,
+    parse_numbers,
+)
 from flowmint.errors import ComparisonError, WriteError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from flowmint.evaluate.compare import Comparison, Plan, Run, Task
     from flowmint.progress import Progress
 
 GENERATORS = "none,smote_standardised,data_diffusion,latent_diffusion,all_real_rows"
 
-Report = Annotated[
-    Path | None,
-    typer.Option("--report", metavar="FILE", help="Write a report: .html, .md or .json."),
-]
-Force = Annotated[bool, typer.Option("--force", help="Replace a report or a result that exists.")]
 
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What to compare, as the command line says it; each field is an option, and a run file takes the place of all."""
 
-def compare(
-    source: Source | None,
-    *,
     attack: Annotated[
         list[str] | None,
         typer.Option("--attack", metavar="CLASS", help="The class that shall be found; may be repeated."),
-    ] = None,
+    ] = None
     benign: Annotated[
         str | None,
         typer.Option("--benign", metavar="CLASS", help="What it is told from; the largest other class if absent."),
-    ] = None,
+    ] = None
     rows: Annotated[
         str | None, typer.Option("--rows", metavar="N,...", help="Real attack rows to train on; 25 if absent.")
-    ] = None,
+    ] = None
     seeds: Annotated[
         str | None,
         typer.Option("--seeds", metavar="N|N,N,...", help="How many seeds, or which; 5 if absent."),
-    ] = None,
+    ] = None
     generators: Annotated[
         str | None,
         typer.Option("--generators", metavar="NAME,...", help=f"What to compare; {GENERATORS} if absent."),
-    ] = None,
+    ] = None
     detectors: Annotated[
         str | None,
         typer.Option("--detectors", metavar="NAME,...", help="Detectors to train; all that are installed if absent."),
-    ] = None,
+    ] = None
     split: Annotated[
         str | None,
         typer.Option("--split", metavar="RULE", help="random, block, capture or group:COLUMN; random if absent."),
-    ] = None,
+    ] = None
     most: Annotated[
         int | None,
         typer.Option("--most", min=2, metavar="N", help="Most rows of a class to train and test on; 2500 if absent."),
-    ] = None,
+    ] = None
     drop_shortcuts: Annotated[
         bool, typer.Option("--drop-shortcuts", help="Also compare without the columns that give the class away.")
-    ] = False,
+    ] = False
     rules: Annotated[
         str | None,
         typer.Option(
@@ -75,10 +81,59 @@ def compare(
             metavar="auto|none|FILE|PROFILE",
             help="What every generator's rows satisfy, as for balance; auto if absent.",
         ),
-    ] = None,
+    ] = None
+    force_rules: ForceRules = False
     no_scores: Annotated[
         bool, typer.Option("--no-scores", help="Train detectors only, and leave the scores of minted rows out.")
-    ] = False,
+    ] = False
+
+    @property
+    def given(self) -> list[str]:
+        """The options that were given."""
+        return [f"--{part.name.replace('_', '-')}" for part in fields(self) if getattr(self, part.name)]
+
+    def plan(self) -> Plan:
+        """Make the plan.
+
+        Raises:
+            typer.BadParameter: A number is none, or rules are forced that nobody named.
+            SettingError: A name is unknown.
+        """
+        from flowmint.evaluate.compare import INTRINSIC, Plan
+
+        check_forced(self.rules, force_rules=self.force_rules)
+        seeds = parse_numbers(self.seeds or "5", "--seeds")
+        plan = Plan(
+            rows=parse_numbers(self.rows or "25", "--rows"),
+            seeds=tuple(range(max(seeds[0], 1))) if len(seeds) == 1 else seeds,
+            generators=parse_list(self.generators or GENERATORS, "--generators"),
+            detectors=None if self.detectors is None else _detectors(parse_list(self.detectors, "--detectors")),
+            split=self.split or Plan.split,
+            shortcuts=("kept", "dropped") if self.drop_shortcuts else ("kept",),
+            most=self.most or Plan.most,
+            families=() if self.no_scores else INTRINSIC,
+            rules=self.rules or Plan.rules,
+            force_rules=self.force_rules,
+        )
+        plan.check()
+        return plan
+
+    def tasks(self, source: Source, plan: Plan, progress: Progress) -> tuple[Task, ...]:
+        """Read the table, and make a task of each attack."""
+        from flowmint.evaluate.compare import Task
+        from flowmint.flows.split import CAPTURE
+
+        table = source.read(progress, capture=CAPTURE if plan.split == "capture" else None)
+        return tuple(
+            Task(name=attack, table=table, label=source.label_name, attack=attack, benign=self.benign)
+            for attack in self.attack or ()
+        )
+
+
+def compare(
+    source: Source | None,
+    *,
+    asked: Asked,
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="A run file in TOML, in place of the options above.")
     ] = None,
@@ -105,87 +160,32 @@ def compare(
     quiet: Quiet = False,
 ) -> None:
     """Compare generators: detectors learn from few real rows and what is minted, and are tested on real rows."""
-    options = {
-        "--attack": attack,
-        "--benign": benign,
-        "--rows": rows,
-        "--seeds": seeds,
-        "--generators": generators,
-        "--detectors": detectors,
-        "--split": split,
-        "--most": most,
-        "--drop-shortcuts": drop_shortcuts,
-        "--rules": rules,
-        "--no-scores": no_scores,
-    }
-    _check_usage(source, config, data, options)
+    _check_usage(source, config, data, asked)
     started = time.monotonic()
     keep = _check_places(out, report, store, force=force)
     from flowmint.cli.progress import bars
     from flowmint.evaluate.compare import compare as run_comparison
 
     with bars(quiet=quiet) as progress, _told_where(keep):
-        if config is not None:
-            title, tasks, plan = _from_file(config, data, progress)
-        else:
-            plan = make_plan(
-                rows=rows,
-                seeds=seeds,
-                generators=generators,
-                detectors=detectors,
-                split=split,
-                most=most,
-                drop_shortcuts=drop_shortcuts,
-                rules=rules,
-                no_scores=no_scores,
-            )
-            title, tasks = "", _tasks(source, attack or [], benign, plan, progress)
+        title, tasks, plan = _prepare(source, asked, config, data, progress)
         run = run_comparison(
             tasks, plan, title=title, store=keep, workers=workers, command=command_line(), progress=progress
         )
     write(run, out=out, report=report, force=force)
     if not quiet:
         show.comparison(run.comparison)
-        for place in (out, report):
-            if place is not None:
-                show.wrote(place, seconds=time.monotonic() - started)
+        show.places((out, report), seconds=time.monotonic() - started)
     fail(run.comparison)
 
 
-def make_plan(
-    *,
-    rows: str | None,
-    seeds: str | None,
-    generators: str | None,
-    detectors: str | None,
-    split: str | None,
-    most: int | None,
-    drop_shortcuts: bool,
-    rules: str | None,
-    no_scores: bool,
-) -> Plan:
-    """Make a plan of the command line's options.
-
-    Raises:
-        typer.BadParameter: A number is none.
-        SettingError: A name is unknown.
-    """
-    from flowmint.evaluate.compare import INTRINSIC, Plan
-
-    numbers = parse_numbers(seeds or "5", "--seeds")
-    plan = Plan(
-        rows=parse_numbers(rows or "25", "--rows"),
-        seeds=tuple(range(max(numbers[0], 1))) if len(numbers) == 1 else numbers,
-        generators=parse_list(generators or GENERATORS, "--generators"),
-        detectors=None if detectors is None else _detectors(parse_list(detectors, "--detectors")),
-        split=split or Plan.split,
-        shortcuts=("kept", "dropped") if drop_shortcuts else ("kept",),
-        most=most or Plan.most,
-        families=() if no_scores else INTRINSIC,
-        rules=rules or Plan.rules,
-    )
-    plan.check()
-    return plan
+def _prepare(
+    source: Source | None, asked: Asked, config: Path | None, data: Path | None, progress: Progress
+) -> tuple[str, tuple[Task, ...], Plan]:
+    """Give title, tasks and plan, of a run file or of the options."""
+    if config is not None:
+        return _from_file(config, data, progress)
+    plan = asked.plan()
+    return "", () if source is None else asked.tasks(source, plan, progress), plan
 
 
 def _detectors(given: tuple[str, ...]) -> tuple[str, ...]:
@@ -196,17 +196,16 @@ def _detectors(given: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(known.get(name.lower().replace(" ", "_"), name) for name in given)
 
 
-def _check_usage(source: Source | None, config: Path | None, data: Path | None, options: Mapping[str, object]) -> None:
+def _check_usage(source: Source | None, config: Path | None, data: Path | None, asked: Asked) -> None:
     """Refuse options that do not go together."""
     if (source is None) == (config is None):
         message = "give a TABLE with --label and --attack, or a run file with --config"
         raise typer.BadParameter(message)
     if config is not None:
-        for name, value in options.items():
-            if value:
-                message = f"{name} is told by the run file; give --config without it"
-                raise typer.BadParameter(message)
-    elif not options["--attack"]:
+        for name in asked.given:
+            message = f"{name} is told by the run file; give --config without it"
+            raise typer.BadParameter(message)
+    elif not asked.attack:
         message = "give --attack CLASS, the class that shall be found"
         raise typer.BadParameter(message)
     elif data is not None:
@@ -216,19 +215,11 @@ def _check_usage(source: Source | None, config: Path | None, data: Path | None, 
 
 def _check_places(out: Path | None, report: Path | None, store: Path | None, *, force: bool) -> Path | None:
     """Check that results can be written before long work; tell where cells are kept."""
-    if out is not None:
-        if out.suffix.lower() != ".json":
-            message = f"{out} names no format of a result; end it in .json"
-            raise WriteError(message)
-        if out.is_dir() or (out.exists() and not force):
-            message = f"{out} exists and is kept; give another name, or allow replacing it (--force)"
-            raise WriteError(message)
-        check_folder(out)
-    if report is not None:
-        from flowmint.report import check_report
-
-        check_report(report, force=force)
-        check_folder(report)
+    if out is not None and out.suffix.lower() != ".json":
+        message = f"{out} names no format of a result; end it in .json"
+        raise WriteError(message)
+    check_result(out, force=force)
+    check_report(report, force=force)
     beside = out or report
     if store is None and beside is not None:
         store = beside.with_suffix(".cells")
@@ -257,20 +248,6 @@ def _from_file(config: Path, data: Path | None, progress: Progress) -> tuple[str
     folder = data or (Path(os.environ["FLOWMINT_DATA"]) if os.environ.get("FLOWMINT_DATA") else None)
     run = read_run(config, data=folder, progress=progress)
     return run.title, run.tasks, run.plan
-
-
-def _tasks(
-    source: Source | None, attacks: list[str], benign: str | None, plan: Plan, progress: Progress
-) -> tuple[Task, ...]:
-    from flowmint.evaluate.compare import Task
-    from flowmint.flows.split import CAPTURE
-
-    if source is None:
-        return ()
-    table = source.read(progress, capture=CAPTURE if plan.split == "capture" else None)
-    return tuple(
-        Task(name=attack, table=table, label=source.label_name, attack=attack, benign=benign) for attack in attacks
-    )
 
 
 def command_line() -> str:

@@ -10,9 +10,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flowmint.cli import show
-from flowmint.cli.compare import Force, Report, command_line
-from flowmint.cli.options import Quiet, Seed, check_folder, parse_list
-from flowmint.errors import SettingError, TableError, WriteError, nearest
+from flowmint.cli.compare import command_line
+from flowmint.cli.options import (
+    Categorical,
+    CheckedRules,
+    Delimiter,
+    Drop,
+    Force,
+    Label,
+    Quiet,
+    Report,
+    Seed,
+    check_delimiter,
+    check_report,
+    check_result,
+    parse_list,
+)
+from flowmint.errors import SettingError, TableError, nearest
 
 if TYPE_CHECKING:
     import polars as pl
@@ -38,10 +52,7 @@ def evaluate(
         Path | None,
         typer.Option("--all-real", metavar="TABLE", help="All real rows that could be learnt from: the best case."),
     ] = None,
-    label: Annotated[
-        str | None,
-        typer.Option("--label", metavar="COLUMN", help="The column that holds the class of each row."),
-    ] = None,
+    label: Label = None,
     origin: Annotated[
         str | None,
         typer.Option("--origin", metavar="COLUMN", help="In --minted, only the rows that it calls minted count."),
@@ -50,81 +61,45 @@ def evaluate(
         str | None,
         typer.Option("--families", metavar="NAME,...", help="Families of scores to compute; all if absent."),
     ] = None,
-    delimiter: Annotated[
-        str | None,
-        typer.Option("--delimiter", metavar="CHARACTER", help="What separates the cells of a CSV; a comma if absent."),
-    ] = None,
-    categorical: Annotated[
-        list[str] | None,
-        typer.Option("--categorical", metavar="COLUMN", help="Take a column as categories; may be repeated."),
-    ] = None,
-    drop: Annotated[
-        list[str] | None,
-        typer.Option("--drop", metavar="COLUMN", help="Leave a column out; may be repeated."),
-    ] = None,
+    delimiter: Delimiter = None,
+    categorical: Categorical = None,
+    drop: Drop = None,
     as_json: Annotated[
         Path | None,
         typer.Option("--json", metavar="FILE", help="Write every score as JSON.", show_default=False),
     ] = None,
     report: Report = None,
+    rules: CheckedRules = "auto",
     seed: Seed = 0,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
-    """Score minted rows: distribution, dependency, diversity, detectability, privacy, and what detectors gain."""
-    if delimiter is not None and len(delimiter.encode()) != 1:
-        message = f"--delimiter is {delimiter!r}; give one character, such as ';'"
-        raise typer.BadParameter(message)
+    """Score minted rows: distribution, dependency, diversity, detectability, privacy, validity, gain of detectors."""
+    check_delimiter(delimiter)
     wanted = None if families is None else parse_list(families, "--families")
     started = time.monotonic()
-    _check_places(as_json, report, force=force)
+    check_result(as_json, force=force)
+    check_report(report, force=force)
     from flowmint.cli.progress import bars
     from flowmint.evaluate.evaluation import check_families, evaluate_tables
 
-    paths = {"real": real, "minted": minted, "train": train, "all_real": all_real}
     checked = check_families(wanted)
+    paths = {"real": real, "minted": minted, "train": train, "all_real": all_real}
     with bars(quiet=quiet) as progress:
         tables = {
             name: _read(path, label=label, delimiter=delimiter, categorical=categorical or [], progress=progress)
             for name, path in paths.items()
             if path is not None
         }
-        if origin is not None:
-            tables["minted"] = _only_minted(tables["minted"], origin)
-        tables = _without(tables, drop or [])
-        found = evaluate_tables(
-            tables["real"],
-            tables["minted"],
-            train=tables.get("train"),
-            all_real=tables.get("all_real"),
-            label=label,
-            families=checked,
-            seed=seed,
-            progress=progress,
-        )
+        tables = _narrow(tables, origin=origin, drop=drop or [])
+        found = evaluate_tables(**tables, label=label, rules=rules, families=checked, seed=seed, progress=progress)
         if report is not None:
             _write_report(found, tables, report, force=force, progress=progress)
     if as_json is not None:
         _write_json(found, as_json)
     if not quiet:
         show.evaluation(found)
-        for place in (as_json, report):
-            if place is not None:
-                show.wrote(place, seconds=time.monotonic() - started)
-
-
-def _check_places(as_json: Path | None, report: Path | None, *, force: bool) -> None:
-    """Check that results can be written before long work."""
-    if as_json is not None:
-        if as_json.is_dir() or (as_json.exists() and not force):
-            message = f"{as_json} exists and is kept; give another name, or allow replacing it (--force)"
-            raise WriteError(message)
-        check_folder(as_json)
-    if report is not None:
-        from flowmint.report import check_report
-
-        check_report(report, force=force)
-        check_folder(report)
+        show.places((as_json, report), seconds=time.monotonic() - started)
 
 
 def _read(
@@ -133,6 +108,13 @@ def _read(
     from flowmint.flows.read import read_table
 
     return read_table(path, label=label, categorical=categorical, delimiter=delimiter, progress=progress)
+
+
+def _narrow(tables: dict[str, pl.DataFrame], *, origin: str | None, drop: list[str]) -> dict[str, pl.DataFrame]:
+    """Keep of the tables the rows and columns that are compared."""
+    if origin is not None:
+        tables = {**tables, "minted": _only_minted(tables["minted"], origin)}
+    return _without(tables, drop)
 
 
 def _only_minted(table: pl.DataFrame, origin: str) -> pl.DataFrame:

@@ -11,12 +11,15 @@ import typer
 
 from flowmint import __version__
 from flowmint.cli import rules, show
-from flowmint.cli.balance import DEFAULT_GENERATOR, balance
+from flowmint.cli.balance import balance
 from flowmint.cli.compare import compare
 from flowmint.cli.evaluate import evaluate
 from flowmint.cli.guard import GuardedGroup
 from flowmint.cli.options import (
+    DEFAULT_GENERATOR,
+    ForceRules,
     GeneratorName,
+    Learner,
     MintedRules,
     Missing,
     OutTable,
@@ -111,6 +114,7 @@ def fit(
     generator: GeneratorName = None,
     missing: Missing = "learn",
     rules: MintedRules = "auto",
+    force_rules: ForceRules = False,
     seed: Seed = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace a model folder that exists.")] = False,
     quiet: Quiet = False,
@@ -118,19 +122,24 @@ def fit(
     """Learn the rows of every class and save what was learnt as a model folder."""
     from flowmint.cli.progress import bars
     from flowmint.flows.schema import split_label
-    from flowmint.generators import make_generator
+    from flowmint.generators.adherence import measure_adherence
     from flowmint.generators.folder import check_place
 
     started = time.monotonic()
+    name = generator or DEFAULT_GENERATOR
+    learner = Learner(name=name, missing=missing, rules=rules, force_rules=force_rules, seed=seed)
     check_place(out, overwrite=force)
     check_folder(out)
-    model = make_generator(generator or DEFAULT_GENERATOR, seed=seed, missing=missing, rules=rules)
+    model = learner.make()
     with bars(quiet=quiet) as progress:
-        rows, labels = split_label(source.read(progress), source.label_name, at_least=2)
+        table = source.read(progress)
+        rows, labels = split_label(table, source.label_name, at_least=2)
         model.fit(rows, labels, progress=progress)
+        kept = None if quiet else measure_adherence(model, table, label=source.label_name, progress=progress)
     model.save(out, overwrite=force)
-    if not quiet:
+    if kept is not None:
         show.fitted(model, out, rows=rows.height, seconds=time.monotonic() - started)
+        show.adherence(kept, wanted=model.rules)
 
 
 @app.command()

@@ -6,7 +6,7 @@ import inspect
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
@@ -20,18 +20,43 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from flowmint.generators import Generator
     from flowmint.progress import Progress
 
 NAME_OF_LABEL = "Label"
 """The label column's name where the class comes from file names."""
 
+DEFAULT_GENERATOR = "latent_diffusion"
+"""What learns and mints where nobody says."""
+
+Label = Annotated[
+    str | None,
+    typer.Option("--label", metavar="COLUMN", help="The column that holds the class of each row."),
+]
+Delimiter = Annotated[
+    str | None,
+    typer.Option("--delimiter", metavar="CHARACTER", help="What separates the cells of a CSV; a comma if absent."),
+]
+Categorical = Annotated[
+    list[str] | None,
+    typer.Option("--categorical", metavar="COLUMN", help="Take a column as categories; may be repeated."),
+]
+Drop = Annotated[
+    list[str] | None,
+    typer.Option("--drop", metavar="COLUMN", help="Leave a column out; may be repeated."),
+]
+Report = Annotated[
+    Path | None,
+    typer.Option("--report", metavar="FILE", help="Write a report: .html, .md or .json."),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace a report or a result that exists.")]
 OutTable = Annotated[
     Path,
     typer.Option("--out", metavar="FILE", help="Where to: .parquet, .csv, .csv.gz or .csv.zst.", show_default=False),
 ]
 GeneratorName = Annotated[
     str | None,
-    typer.Option("--generator", metavar="NAME", help="What learns and mints; latent_diffusion if absent."),
+    typer.Option("--generator", metavar="NAME", help=f"What learns and mints; {DEFAULT_GENERATOR} if absent."),
 ]
 Missing = Annotated[
     Literal["learn", "drop", "error"],
@@ -46,6 +71,22 @@ MintedRules = Annotated[
         "(auto); a rules file, as 'flowmint rules discover' makes it; or a profile, such as ciciot2023.",
     ),
 ]
+ForceRules = Annotated[
+    bool,
+    typer.Option(
+        "--force-rules",
+        help="Keep the rules that --rules names although more than 5 % of the real rows break one of them.",
+    ),
+]
+CheckedRules = Annotated[
+    str,
+    typer.Option(
+        "--rules",
+        metavar="auto|none|FILE|PROFILE",
+        help="What valid rows satisfy: the extractor's rules, told by the header, and those that the rows of --train "
+        "show (auto); a rules file; or a profile, such as ciciot2023.",
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="The same seed gives the same result.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show neither progress nor summary.")]
 
@@ -58,39 +99,21 @@ class Source:
         Path,
         typer.Argument(metavar="TABLE", help="A CSV (also .gz, .zst), a Parquet file, or a folder of captures."),
     ]
-    label: Annotated[
-        str | None,
-        typer.Option("--label", metavar="COLUMN", help="The column that holds the class of each row."),
-    ] = None
+    label: Label = None
     label_from_name: Annotated[
         bool,
         typer.Option("--label-from-name", help="Take the class from each file's name, its shard number dropped."),
     ] = False
-    delimiter: Annotated[
-        str | None,
-        typer.Option("--delimiter", metavar="CHARACTER", help="What separates the cells of a CSV; a comma if absent."),
-    ] = None
-    categorical: Annotated[
-        list[str] | None,
-        typer.Option("--categorical", metavar="COLUMN", help="Take a column as categories; may be repeated."),
-    ] = None
-    drop: Annotated[
-        list[str] | None,
-        typer.Option("--drop", metavar="COLUMN", help="Leave a column out; may be repeated."),
-    ] = None
+    delimiter: Delimiter = None
+    categorical: Categorical = None
+    drop: Drop = None
 
     def __post_init__(self) -> None:
         """Refuse options that do not go together, before anything is read."""
         if self.label is None and not self.label_from_name:
             message = "give --label COLUMN, or --label-from-name for captures whose names tell the class"
             raise typer.BadParameter(message)
-        self.check_delimiter()
-
-    def check_delimiter(self) -> None:
-        """Refuse a delimiter of more than one byte."""
-        if self.delimiter is not None and len(self.delimiter.encode()) != 1:
-            message = f"--delimiter is {self.delimiter!r}; give one character, such as ';'"
-            raise typer.BadParameter(message)
+        check_delimiter(self.delimiter)
 
     @property
     def label_name(self) -> str:
@@ -140,7 +163,8 @@ def may_read_table(verb: Callable[..., None]) -> Callable[..., None]:
     """Give a verb the command line's options for reading a table that may be left out.
 
     Args:
-        verb: A function whose first parameter is a `Source` or None.
+        verb: A function whose first parameter is a `Source` or None. Another parameter that is a dataclass stands for
+            options as well, one for each of its fields.
 
     Returns:
         The verb as Typer sees it.
@@ -164,9 +188,14 @@ def _with_source(verb: Callable[..., None], *, optional: bool) -> Callable[..., 
         for name, default in absent.items()
     ]
 
+    own = list(signature.parameters.values())[1:]
+    folded: dict[str, Any] = {part.name: part.annotation for part in own if is_dataclass(part.annotation)}
+
     @wraps(verb)
     def with_source(**given: Any) -> None:  # noqa: ANN401 - each verb has its own options
         told = {name: given.pop(name) for name in absent}
+        for name, group in folded.items():
+            given[name] = group(**{part.name: given.pop(part.name) for part in fields(group)})
         if told["path"] is None:
             for name, value in told.items():
                 if value:
@@ -176,9 +205,67 @@ def _with_source(verb: Callable[..., None], *, optional: bool) -> Callable[..., 
         else:
             verb(kind(**told), **given)
 
-    own = list(signature.parameters.values())[1:]
-    with_source.__signature__ = signature.replace(parameters=[*reading, *own])  # type: ignore[attr-defined]
+    unfolded = [each for part in own for each in (_options_of(folded[part.name]) if part.name in folded else [part])]
+    with_source.__signature__ = signature.replace(parameters=[*reading, *unfolded])  # type: ignore[attr-defined]
     return with_source
+
+
+def check_forced(rules: str | None, *, force_rules: bool) -> None:
+    """Refuse to force rules that nobody named.
+
+    Raises:
+        typer.BadParameter: Rules are forced that are found, or that are none.
+    """
+    if force_rules and rules in (None, "auto", "none"):
+        message = (
+            "--force-rules keeps rules that are named although real rows break them; name them with --rules FILE or "
+            "--rules PROFILE"
+        )
+        raise typer.BadParameter(message)
+
+
+def _options_of(group: type[Any]) -> list[inspect.Parameter]:
+    """Give each field of a dataclass as an option of the command line."""
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(part.name, inspect.Parameter.KEYWORD_ONLY, default=part.default, annotation=hints[part.name])
+        for part in fields(group)
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learner:
+    """How a generator is to learn, as the command line says it.
+
+    Attributes:
+        name: A name in `flowmint.GENERATORS`.
+        missing: Its missing-value policy.
+        rules: What every minted row satisfies.
+        force_rules: Whether the rules are kept although more real rows break one of them than may.
+        seed: Its seed.
+    """
+
+    name: str
+    missing: str
+    rules: str
+    force_rules: bool
+    seed: int
+
+    def __post_init__(self) -> None:
+        """Refuse to force what is not refused."""
+        check_forced(self.rules, force_rules=self.force_rules)
+
+    def make(self) -> Generator:
+        """Make the generator, not yet fitted.
+
+        Raises:
+            SettingError: There is no generator of that name.
+        """
+        from flowmint.generators import make_generator
+
+        return make_generator(
+            self.name, seed=self.seed, missing=self.missing, rules=self.rules, force_rules=self.force_rules
+        )
 
 
 def parse_targets(given: Sequence[str] | None) -> int | dict[str, int] | None:
@@ -248,6 +335,49 @@ def _number(text: str, given: str) -> int:
     except ValueError:
         message = f"--target {given!r}: {text!r} is no whole number; give one, such as 10000 or ARP_Spoofing=5000"
         raise typer.BadParameter(message) from None
+
+
+def check_delimiter(given: str | None) -> None:
+    """Refuse a delimiter of more than one byte.
+
+    Raises:
+        typer.BadParameter: It is one.
+    """
+    if given is not None and len(given.encode()) != 1:
+        message = f"--delimiter is {given!r}; give one character, such as ';'"
+        raise typer.BadParameter(message)
+
+
+def check_result(path: Path | None, *, force: bool) -> None:
+    """Make sure that a result can be written, before anything is computed for it.
+
+    Args:
+        path: Where it shall go, if it is wanted.
+        force: Whether a file that exists may be replaced.
+
+    Raises:
+        WriteError: It cannot be written there.
+    """
+    if path is None:
+        return
+    if path.is_dir() or (path.exists() and not force):
+        message = f"{path} exists and is kept; give another name, or allow replacing it (--force)"
+        raise WriteError(message)
+    check_folder(path)
+
+
+def check_report(path: Path | None, *, force: bool) -> None:
+    """Make sure that a report can be written, as `check_result` does for a result; its name tells the format.
+
+    Raises:
+        WriteError: It cannot be written there.
+    """
+    if path is None:
+        return
+    from flowmint import report
+
+    report.check_report(path, force=force)
+    check_folder(path)
 
 
 def check_out(path: Path, *, source: Path | None = None) -> None:

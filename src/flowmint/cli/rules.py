@@ -12,7 +12,7 @@ import typer
 
 from flowmint.cli import show
 from flowmint.cli.guard import GuardedGroup
-from flowmint.cli.options import OutTable, Quiet, Source, check_folder, check_out, reads_table
+from flowmint.cli.options import OutTable, Quiet, Source, check_delimiter, check_folder, check_out, reads_table
 from flowmint.errors import RuleError, WriteError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class AnyTable(Source):
 
     def __post_init__(self) -> None:
         """Refuse options that do not go together; a label is not needed."""
-        self.check_delimiter()
+        check_delimiter(self.delimiter)
 
     @property
     def column(self) -> str | None:

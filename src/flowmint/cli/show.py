@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from flowmint.evaluate.scores import Evaluation, Score
     from flowmint.flows.inspect import ColumnInspection, Inspection
     from flowmint.generators import Generator
+    from flowmint.generators.adherence import Adherence
     from flowmint.rules.check import Report
     from flowmint.rules.repair import Repaired
     from flowmint.rules.ruleset import Rules
@@ -93,6 +94,19 @@ def fitted(model: Generator, folder: Path, *, rows: int, seconds: float) -> None
     """Tell what was learnt, and where it is."""
     classes = len(model.classes_.values)
     _say(f"learnt {rows:,} rows of {classes} classes in {seconds:.1f} s: {folder}")
+
+
+def adherence(found: Adherence, *, wanted: str | Rules) -> None:
+    """Tell which rules minted rows satisfy, and how many rows break any; nothing where no rules were wanted."""
+    if wanted == "none":
+        return
+    if not found.rules and wanted == "auto":
+        _say("rules: none, since the header is of no known extractor and the training rows show none")
+        return
+    _say(f"rules: {found.origin}; {found.computed:,} of {found.columns:,} columns are computed, not learnt")
+    _say(f"{found.real_broken:,} of {found.real:,} real rows break any of them, and stay as they are")
+    if found.minted:
+        _say(f"{found.minted_broken:,} of {found.minted:,} minted rows break any of them (each was checked)")
 
 
 def written(path: Path, *, rows: int, seconds: float) -> None:
@@ -244,6 +258,13 @@ def _figure(value: float | None) -> str:
 def wrote(path: Path, *, seconds: float) -> None:
     """Tell where a result or a report is."""
     _say(f"wrote {path} after {seconds:.1f} s")
+
+
+def places(paths: Iterable[Path | None], *, seconds: float) -> None:
+    """Tell where results and reports are, as far as they were asked for."""
+    for path in paths:
+        if path is not None:
+            wrote(path, seconds=seconds)
 
 
 def choices(found: AutoTargets) -> None:

@@ -12,6 +12,7 @@ that of Nadeau and Bengio (2003): s · √(1/k + 1/(k − 1)) for k folds instea
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -30,10 +31,11 @@ from flowmint.generators.settings import is_whole
 from flowmint.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy.typing as npt
 
+    from flowmint.generators import Generator
     from flowmint.progress import Stage
     from flowmint.rules.ruleset import Rules
 
@@ -112,6 +114,7 @@ def choose_targets(
     seed: int = 0,
     missing: str = "learn",
     rules: str | Rules = "auto",
+    force_rules: bool = False,
     progress: Progress = SILENT,
 ) -> AutoTargets:
     """Choose per class whether and how much to mint.
@@ -126,6 +129,7 @@ def choose_targets(
         seed: Seed of folds, generators and detectors.
         missing: The generator's missing-value policy.
         rules: What minted rows satisfy, as `flowmint.generators.make_generator` takes it.
+        force_rules: Whether they are kept although more real rows break one of them than may.
         progress: Shows how far the work is.
 
     Returns:
@@ -139,7 +143,8 @@ def choose_targets(
     _check(shares, folds)
     rows, labels = split_label(table, label, at_least=2)
     Schema.infer(rows)
-    make_generator(generator, seed=seed, missing=missing, rules=rules).check()
+    make = partial(make_generator, generator, seed=seed, missing=missing, rules=rules, force_rules=force_rules)
+    make().check()
     names = labels.cast(pl.String)
     sizes = names.alias("class").value_counts(name="rows").sort("rows", "class", descending=[True, False])
     counts = dict(sizes.iter_rows())
@@ -151,12 +156,10 @@ def choose_targets(
         rows=rows[kept],
         labels=names[kept],
         judged=judged,
-        generator=generator,
+        make=make,
         detectors=tuple(detectors or suitable_detectors(min(largest, MOST) * len(counts))),
         folds=folds,
         seed=seed,
-        missing=missing,
-        rules=rules,
     )
     with progress.stage("cross-validation", total=2 * folds if tried else 0, unit="folds") as stage:
         chosen = _choose(work, tried, shares, stage) if tried else {}
@@ -190,23 +193,19 @@ class _Work:
         rows: Feature columns.
         labels: The name of each row's class.
         judged: Classes with rows enough to be scored.
-        generator: What mints.
+        make: Makes a generator.
         detectors: What judges.
         folds: How many folds.
         seed: Seed of everything random.
-        missing: The generator's missing-value policy.
-        rules: What minted rows satisfy, as `flowmint.generators.make_generator` takes it.
     """
 
     rows: pl.DataFrame
     labels: pl.Series
     judged: tuple[str, ...]
-    generator: str
+    make: Callable[[], Generator]
     detectors: tuple[str, ...]
     folds: int
     seed: int
-    missing: str
-    rules: str | Rules
 
     def gains(
         self, candidates: Mapping[str, Mapping[str, float]], *, part: int, stage: Stage
@@ -248,9 +247,7 @@ class _Work:
             for name, shares in candidates.items()
         }
         most = {c: max(each.get(c, 0) for each in lacking.values()) for shares in candidates.values() for c in shares}
-        model = make_generator(self.generator, seed=self.seed, missing=self.missing, rules=self.rules).fit(
-            train, labels
-        )
+        model = self.make().fit(train, labels)
         minted = {c: model.sample_table(n, label=c, seed=self.seed) for c, n in most.items() if n > 0}
 
         def score(rows: Mapping[str, int]) -> dict[str, float]:

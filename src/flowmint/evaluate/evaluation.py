@@ -17,7 +17,7 @@ from flowmint.evaluate.gain import Gains, absent_gains, count_tables, measure_ga
 from flowmint.evaluate.privacy import privacy_scores
 from flowmint.evaluate.scores import ClassScores, Evaluation, Family
 from flowmint.evaluate.tables import Rows, align_tables, class_names, match_rows, varying_columns
-from flowmint.evaluate.validity import validity_scores
+from flowmint.evaluate.validity import Standard, choose_standard, validity_scores
 from flowmint.flows.frames import Native, to_polars
 from flowmint.flows.schema import split_label
 from flowmint.generators.settings import check_setting
@@ -68,7 +68,7 @@ def evaluate_tables(
     train: Native | None = None,
     all_real: Native | None = None,
     label: str | None = None,
-    rules: Rules | None = None,
+    rules: str | Rules | None = None,
     unrepaired: Native | None = None,
     families: Iterable[Family] | None = None,
     seed: int = 0,
@@ -87,7 +87,9 @@ def evaluate_tables(
             utility, and the other half of the held-out rows is the reference.
         all_real: All real rows that could have been learnt from, for the gap closed.
         label: Name of the label column; None if the rows are of one kind.
-        rules: What valid rows satisfy; without them there are no scores of validity.
+        rules: What valid rows satisfy: rules, a rules file, the name of a profile, or ``auto`` for those of the
+            extractor that the header tells and those that the training rows show; without them there are no scores
+            of validity.
         unrepaired: Minted rows from before repair, as ``sample(repair=False)`` gives them.
         families: Families of scores to compute; all of `MEASURED` if absent.
         seed: Seed of what is drawn and of detectors.
@@ -112,7 +114,12 @@ def evaluate_tables(
         UNREPAIRED: unrepaired,
     }
     tables = align_tables({name: to_polars(table) for name, table in given.items() if table is not None})
-    work = _Work.of(tables, label=label, seed=seed, families=wanted, rules=rules)
+    parts = {name: _rows(table, label, name) for name, table in tables.items()}
+    standard = Standard()
+    if "validity" in wanted:
+        held_out, learnt = parts["real held-out rows"], parts.get("training rows")
+        standard = choose_standard(rules, real=held_out, train=learnt, progress=progress)
+    work = _Work.of(parts, label=label, seed=seed, families=wanted, standard=standard)
     with progress.stage("scores", total=work.steps, unit="scores") as stage:
         gains = work.gains(stage)
         scores, by_train = work.compare(work.classes, stage, most=MOST_ROWS)
@@ -168,7 +175,7 @@ class _Work:
         classes: The classes that held-out and minted rows share; empty without a label.
         families: The families to compute.
         seed: Seed of what is drawn.
-        rules: What valid rows satisfy.
+        standard: What valid rows satisfy.
         whole: Held-out rows, minted rows and those from before repair with the columns that do not vary too.
         notes: What a reader must know.
     """
@@ -181,21 +188,20 @@ class _Work:
     classes: tuple[str, ...]
     families: tuple[Family, ...]
     seed: int
-    rules: Rules | None
+    standard: Standard
     whole: dict[str, Rows]
     notes: tuple[str, ...]
 
     @classmethod
     def of(
         cls,
-        tables: dict[str, pl.DataFrame],
+        parts: dict[str, Rows],
         *,
         label: str | None,
         seed: int,
         families: tuple[Family, ...],
-        rules: Rules | None,
+        standard: Standard,
     ) -> _Work:
-        parts = {name: _rows(table, label, name) for name, table in tables.items()}
         columns, constant = varying_columns([rows.table for name, rows in parts.items() if name != UNREPAIRED])
         if not columns:
             message = "every feature column holds one and the same value throughout; there is nothing to compare"
@@ -218,9 +224,9 @@ class _Work:
             classes=shared,
             families=families,
             seed=seed,
-            rules=rules,
+            standard=standard,
             whole=parts,
-            notes=tuple(notes),
+            notes=(*notes, *standard.note),
         )
 
     def gains(self, stage: Stage) -> Gains:
@@ -289,7 +295,7 @@ class _Work:
             raise AssertionError
         if unrepaired is not None and not unrepaired.table.height:
             unrepaired = None
-        return validity_scores(self.rules, real=real, minted=minted, unrepaired=unrepaired)
+        return validity_scores(self.standard, real=real, minted=minted, unrepaired=unrepaired)
 
 
 def _of(rows: Rows | None, classes: Sequence[str]) -> Rows | None:

@@ -16,7 +16,7 @@ import polars as pl
 
 from flowmint.balance import balance_table, rows_to_mint
 from flowmint.errors import TableError
-from flowmint.evaluate.compare.cell import Shown, peak_mib, reset_peak
+from flowmint.evaluate.compare.cell import Shown, before_repair, peak_mib, reset_peak
 from flowmint.evaluate.compare.plan import INTRINSIC, NONE, Plan
 from flowmint.evaluate.compare.result import Cell, Comparison, ScoreAbout, ScoreValue, TaskAbout
 from flowmint.evaluate.compare.run import Run, about_score, machine, versions
@@ -86,6 +86,7 @@ def try_balance(
     seeds: Sequence[int] = (0, 1, 2),
     missing: str = "learn",
     rules: str | Rules = "auto",
+    force_rules: bool = False,
     command: str = "",
     progress: Progress = SILENT,
 ) -> Run:
@@ -100,6 +101,7 @@ def try_balance(
         seeds: Seeds; each holds other rows out.
         missing: The generator's missing-value policy.
         rules: What minted rows satisfy, as `flowmint.generators.make_generator` takes it.
+        force_rules: Whether they are kept although more real rows break one of them than may.
         command: The command line to write down.
         progress: Shows how far the work is.
 
@@ -119,7 +121,9 @@ def try_balance(
         raise TableError(message)
     if not any(round(SHARE * counts[name]) for name in wanted):
         raise _no_rows(wanted)
-    models = [make_generator(generator, seed=seed, missing=missing, rules=rules) for seed in seeds]
+    models = [
+        make_generator(generator, seed=seed, missing=missing, rules=rules, force_rules=force_rules) for seed in seeds
+    ]
     tries = [_try(table, label=label, model=model, target=target, progress=progress) for model in models]
     told = [name for name in wanted if all(_has_scores(one, name) for one in tries)]
     if not told:
@@ -200,7 +204,15 @@ def _try(table: pl.DataFrame, *, label: str, model: Generator, target: Target, p
     if not shared.height:
         raise _no_rows(minted[label].cast(pl.String).unique().sort().to_list())
     evaluation = evaluate_tables(
-        split.test, shared, train=split.train, label=label, families=INTRINSIC, seed=seed, progress=progress
+        split.test,
+        shared,
+        train=split.train,
+        label=label,
+        rules=model.validity_.rules,
+        unrepaired=before_repair(model, shared, label=label, seed=seed),
+        families=INTRINSIC,
+        seed=seed,
+        progress=progress,
     )
     return _Try(
         seed=seed,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from flowmint.evaluate.scores import ColumnValue, Definition
+from flowmint.generators.adherence import tell_origin
+from flowmint.generators.validity import AUTO, NONE, find_rules, named_rules
+from flowmint.rules.ruleset import Rules
 
 if TYPE_CHECKING:
     from flowmint.evaluate.scores import Score
     from flowmint.evaluate.tables import Rows
+    from flowmint.progress import Progress
     from flowmint.rules.check import Report
-    from flowmint.rules.ruleset import Rules
 
 VALID = Definition(
     name="valid_rows",
@@ -36,11 +40,68 @@ BEFORE = Definition(
 DEFINITIONS = (VALID, BEFORE)
 
 
-def validity_scores(rules: Rules | None, *, real: Rows, minted: Rows, unrepaired: Rows | None) -> tuple[Score, ...]:
+@dataclass(frozen=True, kw_only=True)
+class Standard:
+    """The rules by which rows are counted as valid.
+
+    Attributes:
+        rules: The rules; none where there is nothing to check.
+        about: Where they come from, or why there are none; empty for rules that were given as they are.
+    """
+
+    rules: Rules = field(default_factory=lambda: Rules(()))
+    about: str = "there are no rules to check; give them"
+
+    @property
+    def note(self) -> tuple[str, ...]:
+        """What a reader must know about the rules, if there are any."""
+        return (f"valid rows satisfy every one of these rules: {self.about}",) if len(self.rules) and self.about else ()
+
+
+def choose_standard(wanted: str | Rules | None, *, real: Rows, train: Rows | None, progress: Progress) -> Standard:
+    """Choose the rules to check rows by.
+
+    Rules are sought in training rows alone: rules of the rows to be judged would be satisfied by them.
+
+    Args:
+        wanted: Rules; None or ``none``; ``auto`` for those of the extractor that the header tells and those that
+            the training rows show; else a rules file or the name of a profile.
+        real: Real held-out rows, for their header.
+        train: Real training rows.
+        progress: Told of the search.
+
+    Returns:
+        The rules with where they come from, or why there are none.
+
+    Raises:
+        RuleError: There are no such rules.
+    """
+    if wanted is None or wanted == NONE:
+        return Standard()
+    if isinstance(wanted, Rules):
+        return Standard(rules=wanted, about="" if len(wanted) else Standard.about)
+    if wanted != AUTO:
+        rules = named_rules(wanted)
+        return Standard(rules=rules, about=f"{len(rules):,} of {wanted}")
+    rules, absent = _find(real=real, train=train, progress=progress)
+    return Standard(rules=rules, about=tell_origin(rules, real.table.columns) if len(rules) else absent)
+
+
+def _find(*, real: Rows, train: Rows | None, progress: Progress) -> tuple[Rules, str]:
+    """Find the rules of training rows, or of the extractor alone, and tell why there may be none."""
+    unknown = "the header is of no known extractor, and"
+    if train is not None:
+        return find_rules(train.table, train.classes, progress=progress), f"{unknown} the training rows show no rules"
+    profile = Rules.recognise(real.table.columns)
+    rules = Rules(()) if profile is None else profile.fitting(real.table)
+    return rules, f"{unknown} there are no training rows to find rules in; give them, or rules"
+
+
+def validity_scores(standard: Standard, *, real: Rows, minted: Rows, unrepaired: Rows | None) -> tuple[Score, ...]:
     """Compute every score of the family, on all the rows there are: shares of them need no equal numbers.
 
     Args:
-        rules: The rules; None if there are none to check.
+        standard: The rules.
         real: Real held-out rows, with all columns.
         minted: Minted rows as they are delivered.
         unrepaired: Minted rows from before repair.
@@ -51,10 +112,11 @@ def validity_scores(rules: Rules | None, *, real: Rows, minted: Rows, unrepaired
     Raises:
         RuleError: The rules do not fit the tables.
     """
-    if rules is None or not len(rules):
-        return tuple(definition.absent("there are no rules to check; give them") for definition in DEFINITIONS)
+    rules = standard.rules
+    if not len(rules):
+        return tuple(definition.absent(standard.about) for definition in DEFINITIONS)
     reference = _check(rules, real)
-    before = BEFORE.absent("there are no rows from before repair; give them")
+    before = BEFORE.absent("there are no rows from before repair; a generator's sample(repair=False) gives them")
     if unrepaired is not None:
         before = _score(BEFORE, _check(rules, unrepaired), reference)
     return _score(VALID, _check(rules, minted), reference), before

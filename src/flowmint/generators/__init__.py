@@ -57,7 +57,9 @@ __all__ = [
 ]
 
 
-def make_generator(name: str, *, seed: int = 0, missing: str = "learn", rules: str | Rules = "auto") -> Generator:
+def make_generator(
+    name: str, *, seed: int = 0, missing: str = "learn", rules: str | Rules = "auto", force_rules: bool = False
+) -> Generator:
     """Make a generator with its default settings.
 
     Args:
@@ -65,6 +67,7 @@ def make_generator(name: str, *, seed: int = 0, missing: str = "learn", rules: s
         seed: Its seed.
         missing: Its missing-value policy.
         rules: What every minted row satisfies: ``auto``, ``none``, a rules file, a profile, or rules.
+        force_rules: Whether rules are kept although more real rows break one of them than may.
 
     Returns:
         The generator, not yet fitted.
@@ -75,7 +78,7 @@ def make_generator(name: str, *, seed: int = 0, missing: str = "learn", rules: s
     if name not in GENERATORS:
         message = f"unknown generator {name!r}; {nearest(name, GENERATORS, show=len(GENERATORS))}"
         raise SettingError(message)
-    return GENERATORS[name](seed=seed, missing=missing, rules=rules)
+    return GENERATORS[name](seed=seed, missing=missing, rules=rules, force_rules=force_rules)
 
 
 def load_generator(folder: str | Path) -> Generator:

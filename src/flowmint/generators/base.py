@@ -49,6 +49,8 @@ class Generator(BaseEstimator, ABC):
             (``drop``), or refuse the table (``error``).
         rules: What every minted row satisfies: ``auto`` for the rules of the extractor that the header tells and
             those that the training rows show, ``none``, a rules file, the name of a profile, or `flowmint.Rules`.
+        force_rules: Whether rules that are named or given are kept although more real rows break one of them than
+            may. Minted rows then satisfy it, real rows stay; ``auto`` leaves such rules out whatever this says.
     """
 
     name: ClassVar[str]
@@ -57,6 +59,7 @@ class Generator(BaseEstimator, ABC):
     seed: int = 0
     missing: Missing = "learn"
     rules: str | Rules = AUTO
+    force_rules: bool = False
 
     def check(self) -> None:
         """Check the settings.
@@ -99,7 +102,7 @@ class Generator(BaseEstimator, ABC):
         kept = self._rows_to_learn(table, codes, classes)
         table, codes = table.filter(pl.Series(kept)), codes[kept]
         names = pl.Series("class", np.array(classes.names, dtype=object)[codes].tolist(), dtype=pl.String)
-        validity = Validity.learn(self.rules, table, names, progress=progress)
+        validity = Validity.learn(self.rules, table, names, force=self.force_rules, progress=progress)
         self.validity_ = validity
         self._fit(validity.reduce(table), codes, validity.schema(schema), len(classes.values), progress)
         self.schema_, self.classes_, self.format_ = schema, classes, frame_format

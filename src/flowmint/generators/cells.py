@@ -59,6 +59,11 @@ class CellRows:
         """Give the rows of these numbers [n]."""
         return CellRows(self.normal[rows], self.cells[rows], self.positions[rows], self.shared[rows])
 
+    def gather(self, rows: Tensor) -> CellRows:
+        """Give rows each of whose columns comes from the row of this number [n, columns], see `draw_mixed`."""
+        parts = (self.normal, self.cells, self.positions, self.shared)
+        return CellRows(*(part.gather(0, rows) for part in parts))
+
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class CellGenerator(Generator):

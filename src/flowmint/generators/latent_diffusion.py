@@ -11,7 +11,7 @@ from torch import Tensor
 from flowmint.diffusion.autoencoder import Autoencoder, reconstruction_loss
 from flowmint.diffusion.train import Training, build, train
 from flowmint.encode.encoder import Encoder
-from flowmint.generators.cells import cut, draw_mixed, numbers_of
+from flowmint.generators.cells import CellRows, cut, draw_mixed, numbers_of
 from flowmint.generators.denoising import DenoisingGenerator
 from flowmint.generators.sizes import Sizes
 from flowmint.generators.tensors import find_device, module_arrays, restore_module, spawn_seeds
@@ -79,10 +79,10 @@ class LatentDiffusion(DenoisingGenerator):
         device = find_device(self.device)
         self.cells_ = cut(self.encoder_, self.sizes_.cells, device)
         normal = torch.from_numpy(self.encoder_.encode(table, seed=seeds[0])).to(device)
-        cells, positions = self.cells_.locate(torch.special.ndtr(normal.double()))
-        self.autoencoder_ = self._fit_autoencoder(normal, cells, positions.float(), seeds[1], progress)
+        rows = CellRows.of(self.cells_, normal)
+        self.autoencoder_ = self._fit_autoencoder(rows, seeds[1], progress)
         with torch.no_grad():
-            latents = self.autoencoder_.encode(normal, cells)
+            latents = self.autoencoder_.encode(rows.normal, rows.cells)
         self._fit_denoiser(latents, codes, classes=classes, seed=seeds[2], progress=progress)
         self._measure_sharpness(table, codes, classes=classes, seed=seeds[3])
 
@@ -93,25 +93,22 @@ class LatentDiffusion(DenoisingGenerator):
             width=self.autoencoder_width or self.sizes_.width,
         )
 
-    def _fit_autoencoder(
-        self, normal: Tensor, cells: Tensor, positions: Tensor, seed: int, progress: Progress
-    ) -> Autoencoder:
-        autoencoder = build(self._make_autoencoder, seed=seed, device=normal.device)
-        generator = torch.Generator(normal.device).manual_seed(seed)
-        shared = self.cells_.is_shared(cells)
+    def _fit_autoencoder(self, rows: CellRows, seed: int, progress: Progress) -> Autoencoder:
+        autoencoder = build(self._make_autoencoder, seed=seed, device=rows.normal.device)
+        generator = torch.Generator(rows.normal.device).manual_seed(seed)
         mixing = self._mixing()
         # a wrong name spoils a row more than a number that is a little off
         weights = tuple(float(numbers_of(support)) for support in self.encoder_.modelled)
 
         def loss() -> Tensor:
-            batch = draw_mixed(normal.shape, self.batch_rows, share=mixing, generator=generator)
-            numbers, places, targets = (part.gather(0, batch) for part in (normal, cells, positions))
-            latents = autoencoder.encode(numbers, places)
+            chosen = draw_mixed(rows.normal.shape, self.batch_rows, share=mixing, generator=generator)
+            batch = rows.gather(chosen)
+            latents = autoencoder.encode(batch.normal, batch.cells)
             spread = latents.detach().std(dim=0, correction=0)
             noise = torch.randn(latents.shape, generator=generator, device=latents.device)
             decoded = autoencoder.decode(latents + self.latent_noise * spread * noise)
             return reconstruction_loss(
-                *decoded, cells=places, targets=targets, shared=shared.gather(0, batch), weights=weights
+                *decoded, cells=batch.cells, targets=batch.positions, shared=batch.shared, weights=weights
             )
 
         training = Training(self.sizes_.autoencoder_steps, self.batch_rows, self.autoencoder_learning_rate)

@@ -50,6 +50,7 @@ CHOICES: dict[str, tuple[str | bool, ...]] = {
     "schedule": ("rectified_flow", "variance_exploding", "variance_preserving"),
     "method": ("random", "smote", "smotenc", "borderline_smote", "adasyn"),
     "standardised": (True, False),
+    "force_rules": (True, False),
 }
 """Settings that are one of a few values."""
 

@@ -48,7 +48,9 @@ class Validity:
     relative: tuple[Relative, ...] = ()
 
     @classmethod
-    def learn(cls, wanted: str | Rules, table: pl.DataFrame, labels: pl.Series, *, progress: Progress) -> Self:
+    def learn(
+        cls, wanted: str | Rules, table: pl.DataFrame, labels: pl.Series, *, force: bool = False, progress: Progress
+    ) -> Self:
         """Find the rules of training rows.
 
         Args:
@@ -56,6 +58,7 @@ class Validity:
                 show; else a rules file or the name of a profile.
             table: Training rows [rows, columns].
             labels: Their classes, as text [rows].
+            force: Whether rules that are named or given are kept however many rows break them.
             progress: Told of the search.
 
         Returns:
@@ -70,7 +73,7 @@ class Validity:
             rules = find_rules(table, labels, progress=progress)
         else:
             rules = named_rules(wanted) if isinstance(wanted, str) else wanted
-            rules.require(table, label=labels, most_broken=MOST_BROKEN)
+            rules.require(table, label=labels, most_broken=1.0 if force else MOST_BROKEN)
             rules = rules.fitting(table)  # without those of columns that a table may lack
         derived = derivable(rules, table)
         return cls(rules, derived, choose_relative(rules.plan, _numbers(table.drop(derived))))

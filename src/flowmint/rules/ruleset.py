@@ -399,7 +399,8 @@ class Rules:
                 message = (
                     f"{each.broken:,} of {each.rows:,} real rows ({1 - each.share:.1%}) break the rule "
                     f"{each.rule.name!r} ({each.rule.text}), such as row {each.examples[0]}; at most "
-                    f"{most_broken:.1%} may: mend or remove the rule, or allow more"
+                    f"{most_broken:.1%} may: mend or remove the rule, or let minted rows satisfy it all the same "
+                    "(--force-rules, force_rules=True)"
                 )
                 raise RuleError(message)
 

@@ -122,6 +122,16 @@ def test_other_data_or_settings_are_other_cells(task, plan, tmp_path, ran):
     assert len(ran) == 4
 
 
+def test_other_rules_are_other_cells_of_generators_alone(task, plan, tmp_path, ran):
+    one = replace(plan, rows=(5,), seeds=(0,), generators=(NONE, "random_oversampling"))
+    own = tmp_path / "rules.toml"
+    plans = (one, replace(one, rules="none"), replace(one, rules=str(own)), replace(one, rules=str(own)))
+    for least, each in enumerate((*plans, replace(one, rules=str(own), force_rules=True))):
+        own.write_text(f'format = 1\n[[rules]]\nname = "least"\nrule = "Number >= -{min(least, 3) + 1}"\n')
+        compare([task], each, store=tmp_path / "cells")
+    assert [name for name, _, _ in ran] == [NONE, *["random_oversampling"] * 5]
+
+
 def test_a_damaged_cell_is_refused_by_its_name(task, plan, tmp_path):
     one = replace(plan, rows=(5,), seeds=(0,), generators=(NONE,))
     compare([task], one, store=tmp_path)

@@ -208,7 +208,7 @@ def _intrinsic(
         return (), ("nothing was minted of the attack, so there are no scores of minted rows",)
     decoded = None
     if "validity" in job.plan.families:
-        decoded = model.sample_table(minted.height, label=job.attack, seed=job.seed, repair=False)
+        decoded = before_repair(model, minted, label=job.label, seed=job.seed).drop(job.label)
     try:
         found = evaluate_tables(
             _rows_of(split.test, job, job.attack).drop(job.label),
@@ -222,6 +222,26 @@ def _intrinsic(
     except (TableError, ScoreError) as error:
         return (), (f"no scores of minted rows: {error}",)
     return found.scores, found.notes
+
+
+def before_repair(model: Generator, minted: pl.DataFrame, *, label: str, seed: int) -> pl.DataFrame:
+    """Mint rows again, as they were before any was repaired.
+
+    Args:
+        model: The fitted generator that minted them.
+        minted: What it minted, label column included [rows, columns].
+        label: Name of the label column.
+        seed: The seed that they were minted with.
+
+    Returns:
+        As many rows of each class, label column included.
+    """
+    parts = []
+    for value in minted[label].unique(maintain_order=True):
+        labels = minted[label].filter(minted[label] == value)
+        rows = model.sample_table(len(labels), label=value, seed=seed, repair=False)
+        parts.append(rows.with_columns(labels.alias(label)).select(minted.columns))
+    return pl.concat(parts)
 
 
 def _measure(job: Job, balanced: pl.DataFrame, split: FewShot, *, train: pl.DataFrame) -> Cell:

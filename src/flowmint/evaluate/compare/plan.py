@@ -92,6 +92,7 @@ class Plan:
         ours: The generator whose lead is told; `OURS` if absent and it takes part.
         headline: Up to how many real rows the overall means go.
         rules: What every generator's rows satisfy, as `flowmint.generators.make_generator` takes it.
+        force_rules: Whether they are kept although more real rows break one of them than may.
     """
 
     rows: tuple[int, ...] = (25,)
@@ -106,6 +107,7 @@ class Plan:
     ours: str | None = None
     headline: int = 100
     rules: str = "auto"
+    force_rules: bool = False
 
     @property
     def by(self) -> SplitRule:
@@ -152,7 +154,7 @@ class Plan:
                 message = f"generator {name!r} has no setting {key!r}; {nearest(key, sorted(known))}"
                 raise SettingError(message)
         check_settings(given, optional={part.name for part in fields(cast("Any", probe)) if part.default is None})
-        return made(**{"seed": seed, "rules": self.rules, **given})
+        return made(**{"seed": seed, "rules": self.rules, "force_rules": self.force_rules, **given})
 
     def about(self) -> PlanAbout:
         """Describe the plan for a result."""

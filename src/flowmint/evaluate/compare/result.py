@@ -215,6 +215,7 @@ class PlanAbout:
     ours: str | None
     headline: int
     rules: str = "auto"
+    force_rules: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

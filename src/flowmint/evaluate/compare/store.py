@@ -11,7 +11,8 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import polars as pl
@@ -19,12 +20,10 @@ import polars as pl
 import flowmint
 from flowmint.errors import FlowmintError, ReadError, WriteError
 from flowmint.evaluate.compare.cell import Job, Outcome, Shown
+from flowmint.evaluate.compare.plan import REFERENCES
 from flowmint.evaluate.compare.result import Cell
 from flowmint.evaluate.scores import Score
 from flowmint.flows.write import whole_file
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ORIGIN = "origin#"
 """The column of kept rows that says what each is."""
@@ -145,11 +144,20 @@ def _read_shown(job: Job, place: Path) -> Shown | None:
 def _identity(job: Job, data: str) -> dict[str, Any]:
     """Everything that decides a cell's result."""
     plan = job.plan.about()
+    settings = dict(plan.settings.get(job.generator, {}))
+    rules = _rules(str(settings.get("rules", plan.rules))), plan.force_rules
     return {
         "flowmint": flowmint.__version__,
         "data": data,
         "task": [job.task, job.label, job.attack, job.benign, list(job.drop)],
         "cell": [job.rows, job.seed, job.generator, job.shortcuts],
-        "settings": dict(plan.settings.get(job.generator, {})),
+        "settings": settings,
+        "rules": None if job.generator in REFERENCES else rules,
         "plan": [plan.split, plan.most, list(plan.detectors), list(plan.families)],
     }
+
+
+def _rules(wanted: str) -> str:
+    """Tell rules from other rules: a rules file by what it holds, since it may change, others by their name."""
+    place = Path(wanted)
+    return hashlib.sha256(place.read_bytes()).hexdigest() if place.is_file() else wanted
