@@ -283,7 +283,7 @@ def restore_relative(obj: object, plan: Plan, columns: Collection[str]) -> tuple
         ModelError: It is no such list, or the rules bound no such column.
     """
     known = {bounds.column: bounds for bounds in bounds_in(plan, columns)}
-    entries = obj if isinstance(obj, list) else [obj]
+    entries: list[Any] = obj if isinstance(obj, list) else [obj]
     if all(_is_entry(entry) and entry[0] in known for entry in entries):
         told = tuple(Relative(known[name].among(names), form, whole) for name, form, whole, names in entries)
         if len({each.column for each in told}) == len(told) and all(map(_fits, told)):
