@@ -21,6 +21,7 @@ COMMANDS = [line[2:].split("  #")[0].strip() for line in README.splitlines() if 
 SHORTER = {
     "compare": ["--seeds", "1", "--no-scores", "--detectors", "logistic_regression", "--most", "30"],
     "evaluate": ["--families", "distribution"],
+    "sample": ["--rows", "5000"],
 }
 """What keeps a command short: the last option of a name counts."""
 PYTHON = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)

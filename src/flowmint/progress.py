@@ -40,3 +40,28 @@ class Silent:
 
 
 SILENT = Silent()
+
+
+class Within:
+    """A progress whose stages advance one stage that is open already: the same work, done part by part."""
+
+    def __init__(self, stage: Stage, *, name: str, most: int) -> None:
+        """Forward what stages of a name report.
+
+        Args:
+            stage: The open stage.
+            name: The stages that count; others are not shown.
+            most: How many units they may report together, however often work is done anew.
+        """
+        self._stage, self._name, self._left = stage, name, most
+
+    @contextmanager
+    def stage(self, name: str, *, total: int, unit: str) -> Iterator[Stage]:
+        """Open a stage within the open one."""
+        yield self if name == self._name else _SilentStage()
+
+    def advance(self, amount: int) -> None:
+        """Report units that are done, none twice."""
+        amount = min(amount, self._left)
+        self._left -= amount
+        self._stage.advance(amount)

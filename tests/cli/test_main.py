@@ -140,6 +140,17 @@ def test_sample_writes_the_class_where_asked(flowmint, model, tmp_path):
     assert pl.read_parquet(out)["Label"].to_list() == ["ARP_Spoofing"] * 2
 
 
+def test_sample_writes_parts_into_a_folder_and_finishes_one(flowmint, model, tmp_path):
+    asked = ("sample", model, "--rows", 5, "--class", "ARP_Spoofing", "--out", tmp_path / "minted")
+    result = flowmint(*asked)
+    assert result.exit_code == 0, result.output
+    assert pl.read_parquet(tmp_path / "minted" / "*.parquet").height == 5
+    assert flowmint(*asked).exit_code == 0
+    refused = flowmint(*asked, "--seed", 8)
+    assert refused.exit_code == 1
+    assert "another seed" in refused.stderr
+
+
 def test_inspect_shows_classes_and_columns(flowmint, train):
     result = flowmint("inspect", train, "--label", "Label")
     assert result.exit_code == 0, result.output

@@ -22,7 +22,6 @@ from flowmint.cli.options import (
     Learner,
     MintedRules,
     Missing,
-    OutTable,
     Quiet,
     Seed,
     Source,
@@ -31,12 +30,9 @@ from flowmint.cli.options import (
     may_read_table,
     reads_table,
 )
-from flowmint.errors import SettingError
 
 if TYPE_CHECKING:
-    import polars as pl
-
-    from flowmint.generators import Generator
+    pass
 
 app = typer.Typer(
     cls=GuardedGroup,
@@ -147,7 +143,15 @@ def sample(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder.")],
     *,
     rows: Annotated[int, typer.Option("--rows", min=1, metavar="N", help="How many rows to mint.")],
-    out: OutTable,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            metavar="FILE|FOLDER",
+            help="A file (.parquet, .csv, .csv.gz or .csv.zst), or a folder of Parquet parts, which can be resumed.",
+            show_default=False,
+        ),
+    ],
     class_name: Annotated[
         str | None,
         typer.Option("--class", metavar="CLASS", help="Their class; may be left out if there is only one."),
@@ -159,33 +163,21 @@ def sample(
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Mint rows of one class from a fitted model."""
+    """Mint rows of one class from a fitted model; a folder of parts that was interrupted is finished."""
     from flowmint.cli.progress import bars
-    from flowmint.flows.write import write_table
-    from flowmint.generators import load_generator
+    from flowmint.parts import mint_file, mint_folder
 
     started = time.monotonic()
-    check_out(out)
-    generator = load_generator(model)
-    if label is not None and label in generator.schema_.names:
-        message = f"the model has a column {label!r} of its own; give --label another name"
-        raise SettingError(message)
+    in_parts = not out.suffix
+    if in_parts:
+        check_folder(out)
+    else:
+        check_out(out)
+    mint = mint_folder if in_parts else mint_file
     with bars(quiet=quiet) as progress:
-        minted = generator.sample_table(rows, label=class_name, seed=seed, progress=progress)
-    if label is not None:
-        minted = _with_class(minted, generator, label=label, class_name=class_name)
-    write_table(minted, out)
+        fresh = mint(model, out, rows=rows, class_name=class_name, label=label, seed=seed, progress=progress)
     if not quiet:
-        show.written(out, rows=minted.height, seconds=time.monotonic() - started)
-
-
-def _with_class(minted: pl.DataFrame, generator: Generator, *, label: str, class_name: str | None) -> pl.DataFrame:
-    """Add the label column that the table of the model had."""
-    import polars as pl
-
-    classes = generator.classes_
-    value = classes.values[0 if class_name is None else classes.code(class_name)]
-    return minted.with_columns(pl.Series([value]).new_from_index(0, minted.height).alias(label))
+        show.written(out, rows=fresh, seconds=time.monotonic() - started)
 
 
 app.command(short_help="Mint what rare classes lack.")(reads_table(balance))

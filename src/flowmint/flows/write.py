@@ -14,7 +14,7 @@ from flowmint.errors import WriteError
 from flowmint.flows.read import EXTENSIONS, extension_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 def check_extension(path: Path) -> str:
@@ -50,11 +50,22 @@ def write_table(table: pl.DataFrame, path: str | Path) -> None:
     with whole_file(place) as partial:
         if extension == ".parquet":
             table.write_parquet(partial)
-        elif extension == ".csv":
-            table.write_csv(partial)
         else:
-            with pa.CompressedOutputStream(str(partial), "gzip" if extension == ".csv.gz" else "zstd") as stream:
-                table.write_csv(stream)
+            write_csv([table], partial, extension)
+
+
+def write_csv(tables: Iterable[pl.DataFrame], path: Path, extension: str) -> None:
+    """Write tables of the same columns one below the other as CSV, the header once.
+
+    Args:
+        tables: The rows, part by part.
+        path: Where to.
+        extension: ``.csv``, ``.csv.gz`` or ``.csv.zst``.
+    """
+    kinds = {".csv.gz": "gzip", ".csv.zst": "zstd"}
+    with pa.CompressedOutputStream(str(path), kinds[extension]) if extension in kinds else path.open("wb") as stream:
+        for number, table in enumerate(tables):
+            table.write_csv(stream, include_header=number == 0)
 
 
 @contextmanager

@@ -1,0 +1,254 @@
+"""Minting more rows than memory holds: part by part, into one file or into a folder of parts that can be resumed.
+
+A folder holds ``part-00000.parquet`` and so on, and ``manifest.json``, which tells what was asked for and names the
+parts that are finished. Each part is written beside and renamed, then named in the manifest; what is named is whole.
+Each part follows from the model, the seed and its number alone, so a resumed folder equals an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from flowmint.errors import SettingError, WriteError
+from flowmint.flows.write import check_extension, whole_file, write_csv, write_table
+from flowmint.generators import load_generator
+from flowmint.generators.base import PART_ROWS
+from flowmint.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flowmint.generators import Generator
+
+MANIFEST = "manifest.json"
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is asked for.
+
+    Attributes:
+        model: SHA-256 of the model folder's files.
+        rows: How many rows.
+        class_name: Their class.
+        label: Name of the column that tells the class; None for no such column.
+        seed: Seed of the draw.
+        part_rows: Rows of each part but the last.
+    """
+
+    model: str
+    rows: int
+    class_name: str
+    label: str | None
+    seed: int
+    part_rows: int
+
+    @property
+    def sizes(self) -> list[int]:
+        """Rows of each part."""
+        return [min(self.part_rows, self.rows - start) for start in range(0, self.rows, self.part_rows)]
+
+
+def mint_file(
+    model: str | Path,
+    out: str | Path,
+    *,
+    rows: int,
+    class_name: str | None = None,
+    label: str | None = None,
+    seed: int = 0,
+    part_rows: int = PART_ROWS,
+    progress: Progress = SILENT,
+) -> int:
+    """Mint rows of one class into a file, holding one part in memory at a time.
+
+    Args:
+        model: A model folder.
+        out: The file; its extension tells the format. It is replaced once the new one is whole.
+        rows: How many rows, 1 or more.
+        class_name: Their class; may be left out if the model has only one.
+        label: Write the class too, in a column of this name.
+        seed: Seed of the draw.
+        part_rows: Rows of each part; with the seed they tell which rows are minted.
+        progress: Shows how far it is.
+
+    Returns:
+        How many rows were minted: all of them.
+
+    Raises:
+        ModelError: The model folder is absent or damaged.
+        LabelError: The model knows no such class.
+        SettingError: ``rows``, ``part_rows`` or ``label`` cannot be used.
+        WriteError: The file cannot be written; nothing is left behind.
+    """
+    place = Path(out)
+    extension = check_extension(place)
+    request, generator = _request(model, rows=rows, class_name=class_name, label=label, seed=seed, part_rows=part_rows)
+    parts = _mint(request, generator, first=0, progress=progress)
+    if len(request.sizes) == 1:
+        write_table(next(parts), place)
+        return rows
+    with whole_file(place) as partial, tempfile.TemporaryDirectory(dir=place.parent, prefix=".flowmint-") as folder:
+        if extension == ".parquet":
+            for number, part in enumerate(parts):
+                part.write_parquet(Path(folder) / _name(number))
+            pl.scan_parquet(Path(folder) / "*.parquet").sink_parquet(partial, maintain_order=True)
+        else:
+            write_csv(parts, partial, extension)
+    return rows
+
+
+def mint_folder(
+    model: str | Path,
+    out: str | Path,
+    *,
+    rows: int,
+    class_name: str | None = None,
+    label: str | None = None,
+    seed: int = 0,
+    part_rows: int = PART_ROWS,
+    progress: Progress = SILENT,
+) -> int:
+    """Mint rows of one class into a folder of Parquet parts; a folder that was interrupted is finished.
+
+    Args:
+        model: A model folder.
+        out: The folder, absent, empty, or begun by the same request.
+        rows: How many rows, 1 or more.
+        class_name: Their class; may be left out if the model has only one.
+        label: Write the class too, in a column of this name.
+        seed: Seed of the draw.
+        part_rows: Rows of each part but the last.
+        progress: Shows how far it is.
+
+    Returns:
+        How many rows were minted; the others were there already.
+
+    Raises:
+        ModelError: The model folder is absent or damaged.
+        LabelError: The model knows no such class.
+        SettingError: ``rows``, ``part_rows`` or ``label`` cannot be used.
+        WriteError: The folder holds something else, or cannot be written; finished parts stay.
+    """
+    folder = Path(out)
+    request, generator = _request(model, rows=rows, class_name=class_name, label=label, seed=seed, part_rows=part_rows)
+    done = _begin(folder, request)
+    for number, part in enumerate(_mint(request, generator, first=done, progress=progress), start=done):
+        write_table(part, folder / _name(number))
+        _write_manifest(folder, request, finished=number + 1)
+    return sum(request.sizes[done:])
+
+
+def _request(
+    model: str | Path, *, rows: int, class_name: str | None, label: str | None, seed: int, part_rows: int
+) -> tuple[Request, Generator]:
+    generator = load_generator(model)
+    for name, value in (("rows", rows), ("part_rows", part_rows)):
+        if value < 1:
+            message = f"{name} is {value}; give a whole number, 1 or more"
+            raise SettingError(message)
+    if label is not None and label in generator.schema_.names:
+        message = f"the model has a column {label!r} of its own; give --label another name"
+        raise SettingError(message)
+    generator.sample_table(0, label=class_name)  # refuses a class that it does not know
+    known = generator.classes_.names[0] if class_name is None else class_name
+    request = Request(
+        model=_fingerprint(Path(model)), rows=rows, class_name=known, label=label, seed=seed, part_rows=part_rows
+    )
+    return request, generator
+
+
+def _fingerprint(folder: Path) -> str:
+    """Tell one model folder from another by the bytes of its files."""
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.iterdir() if path.is_file()):
+        digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _mint(request: Request, generator: Generator, *, first: int, progress: Progress) -> Iterator[pl.DataFrame]:
+    """Mint the parts that are lacking, with their class where that is asked for."""
+    parts = generator.sample_parts(
+        request.rows,
+        label=request.class_name,
+        seed=request.seed,
+        part_rows=request.part_rows,
+        first=first,
+        progress=progress,
+    )
+    classes = generator.classes_
+    value = classes.values[classes.code(request.class_name)]
+    for part in parts:
+        if request.label is None:
+            yield part
+        else:
+            yield part.with_columns(pl.Series(request.label, [value]).new_from_index(0, part.height))
+
+
+def _name(number: int) -> str:
+    return f"part-{number:05}.parquet"
+
+
+def _begin(folder: Path, request: Request) -> int:
+    """Make the folder, or find out how many of its parts are finished."""
+    manifest = folder / MANIFEST
+    if manifest.exists():
+        return _finished(folder, request)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        what = "a folder with other files in it" if folder.is_dir() else "a file"
+        message = f"{folder} is {what}; give --out the name of a folder that is absent, empty or was begun before"
+        raise WriteError(message)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        message = f"{folder} cannot be made: {error.strerror or error}"
+        raise WriteError(message) from error
+    _write_manifest(folder, request, finished=0)
+    return 0
+
+
+def _finished(folder: Path, request: Request) -> int:
+    """Count the parts, from the first on, that the manifest names and that are whole."""
+    try:
+        found: Any = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        asked, parts = found["request"], found["parts"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        message = f"{folder / MANIFEST} is damaged; delete the folder to mint anew"
+        raise WriteError(message) from error
+    other = [name for name, value in asdict(request).items() if not isinstance(asked, dict) or asked.get(name) != value]
+    if found.get("format_version") != VERSION or other:
+        message = (
+            f"{folder} was begun with another {' and '.join(other) or 'version'}; repeat that request to finish it, "
+            "give --out another folder, or delete this one"
+        )
+        raise WriteError(message)
+    sizes = request.sizes
+    done = 0
+    while done < len(sizes) and _name(done) in parts and _rows_in(folder / _name(done)) == sizes[done]:
+        done += 1
+    return done
+
+
+def _rows_in(path: Path) -> int | None:
+    """Count a Parquet file's rows; None if it is absent or damaged."""
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (OSError, ValueError):
+        return None
+
+
+def _write_manifest(folder: Path, request: Request, *, finished: int) -> None:
+    parts = {_name(number): size for number, size in enumerate(request.sizes[:finished])}
+    content = {"format_version": VERSION, "request": asdict(request), "parts": parts}
+    with whole_file(folder / MANIFEST) as partial:
+        partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
