@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from flowmint.flows.read import read_table
     from flowmint.flows.simulate import simulate
     from flowmint.flows.write import write_table
-    from flowmint.generators import GENERATORS, DataDiffusion, LatentDiffusion, Oversampler, load_generator
+    from flowmint.generators import GAN, GENERATORS, VAE, DataDiffusion, LatentDiffusion, Oversampler, load_generator
     from flowmint.rules.ruleset import Rules
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "GAN",
     "GENERATORS",
+    "VAE",
     "Balancer",
     "DataDiffusion",
     "FlowmintError",
@@ -45,7 +47,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "GAN": "flowmint.generators",
     "GENERATORS": "flowmint.generators",
+    "VAE": "flowmint.generators",
     "Balancer": "flowmint.balance",
     "DataDiffusion": "flowmint.generators",
     "LatentDiffusion": "flowmint.generators",

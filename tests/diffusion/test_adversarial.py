@@ -1,4 +1,4 @@
-"""The critic sees rows as they are, and choices are draws with a gradient."""
+"""The critic tells classes apart, and choices are draws with a gradient."""
 
 from __future__ import annotations
 
@@ -6,32 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from flowmint.diffusion.adversarial import Critic, RowGenerator, View, choose, choose_softly, critic_loss
-from flowmint.diffusion.autoencoder import Cells
+from flowmint.diffusion.adversarial import Critic, RowGenerator, choose, choose_softly, critic_loss
 from flowmint.diffusion.train import build
-
-CELLS = Cells(
-    edges=(torch.tensor([0.0, 0.5, 1.0]).double(), torch.tensor([0.0, 0.1, 0.6, 1.0]).double()),
-    shared=(torch.tensor([False, True]), torch.tensor([True, True, False])),
-)
 
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-def test_the_view_is_the_number_and_the_cell_of_each_column():
-    seen = View.of(CELLS).see_cells(torch.tensor([[1, 0]]), torch.tensor([[0.0, 1.0]]))
-    numbers = torch.special.ndtri(torch.tensor([0.5, 0.1]))
-    assert seen[0, :2].tolist() == pytest.approx(numbers.tolist(), abs=1e-5)
-    assert seen[0, 2:].tolist() == [0, 1, 1, 0, 0]
-
-
-def test_positions_in_a_cell_of_one_value_are_not_seen():
-    view, cells = View.of(CELLS), torch.tensor([[0, 2]])
-    low, high = (view.see_cells(cells, torch.full((1, 2), position)) for position in (0.0, 1.0))
-    assert torch.equal(low, high)
-    assert high.isfinite().all()
 
 
 def test_choices_are_drawn_in_proportion():
@@ -66,13 +46,22 @@ def test_the_critics_loss_is_the_distance_and_the_penalty_on_its_slope(slope, lo
     assert critic_loss(Slope(slope), **given, penalty=10.0, generator=seeded()).item() == pytest.approx(loss, abs=1e-4)
 
 
-def test_the_generator_and_the_critic_have_their_shapes():
-    device, label = torch.device("cpu"), torch.tensor([0, 1, 1])
+@pytest.mark.parametrize(("numbers", "counts"), [(3, ()), (0, (2, 5)), (3, (2, 5))])
+def test_the_generator_answers_with_numbers_and_with_logits_of_names(numbers, counts):
     generator = build(
-        lambda: RowGenerator(counts=(2, 3), classes=2, noise_dim=4, width=8, blocks=1), seed=0, device=device
+        lambda: RowGenerator(numbers=numbers, counts=counts, classes=2, noise_dim=4, width=8, blocks=1),
+        seed=0,
+        device=torch.device("cpu"),
     )
-    logits, positions = generator(torch.zeros(3, 4), label)
-    assert [tuple(column.shape) for column in logits] == [(3, 2), (3, 3)]
-    assert positions.shape == (3, 2)
-    critic = build(lambda: Critic(inputs=7, classes=2, width=8, pack=2), seed=0, device=device)
-    assert critic(torch.zeros(3, 14), label).shape == (3,)
+    found, logits = generator(torch.zeros(3, 4), torch.tensor([0, 1, 1]))
+    assert found.shape == (3, numbers)
+    assert tuple(column.shape[1] for column in logits) == counts
+
+
+def test_the_critic_judges_packs_of_rows():
+    label = torch.tensor([0, 1, 1])
+    critic = build(lambda: Critic(inputs=7, classes=2, width=8, blocks=1, pack=2), seed=0, device=torch.device("cpu"))
+    scores = critic(torch.zeros(3, 14), label)
+    assert scores.shape == (3,)
+    assert scores[0] != scores[1]
+    assert scores[1] == scores[2]

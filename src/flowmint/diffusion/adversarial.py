@@ -1,51 +1,64 @@
 """A generator of rows and its critic: the Wasserstein GAN with gradient penalty, conditional on the class.
 
-The generator answers like the autoencoder's decoder: logits over each column's cells and positions inside. What it
-chooses is drawn with Gumbel noise and passed on as zeros and ones, with the gradient of the softmax (Jang et al. 2017),
-so that the critic always sees rows that could be real. The critic sees each column as the autoencoder does, as a number
-and as its cell, and judges a few rows of one class together (PacGAN, Lin et al. 2018), which betrays a generator that
-repeats itself.
+The generator answers with a standard normal number for each column of numbers, and with logits over the cells of each
+column of names, as CTGAN does (Xu et al. 2019). A name is drawn with Gumbel noise and passed on as zeros and ones, with
+the gradient of the softmax (Jang et al. 2017), so that the critic always sees names as they are in real rows. The
+critic judges a few rows of one class together (PacGAN, Lin et al. 2018), which betrays a generator that repeats itself.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from flowmint.diffusion.backbone import CONDITION, Block
 
-if TYPE_CHECKING:
-    from flowmint.diffusion.autoencoder import Cells
 
-TAIL = 1e-4
-"""How near to 0 and 1 a number on the unit line may come before it becomes a normal one."""
+class ClassBlocks(nn.Module):
+    """Residual blocks that the class alone modulates.
+
+    Args:
+        classes: Number of classes.
+        width: Units of the residual stream.
+        blocks: How many.
+    """
+
+    def __init__(self, *, classes: int, width: int, blocks: int) -> None:
+        super().__init__()
+        self.label = nn.Embedding(classes, CONDITION)
+        self.blocks = nn.ModuleList(Block(width) for _ in range(blocks))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor, label: Tensor) -> Tensor:
+        """Pass a residual stream [n, width] of classes, int64 [n or 1], and activate what comes out [n, width]."""
+        condition = nn.functional.silu(self.label(label))
+        for block in self.blocks:
+            x = block(x, condition)
+        return nn.functional.silu(self.norm(x))
 
 
 class RowGenerator(nn.Module):
     """Noise and a class to what a row may be.
 
     Args:
-        counts: Number of cells of each column.
+        numbers: Columns of numbers.
+        counts: Number of cells of each column of names.
         classes: Number of classes.
         noise_dim: Dimensions of the noise.
         width: Units of the hidden layers.
         blocks: Residual blocks.
     """
 
-    def __init__(self, *, counts: tuple[int, ...], classes: int, noise_dim: int, width: int, blocks: int) -> None:
+    def __init__(
+        self, *, numbers: int, counts: tuple[int, ...], classes: int, noise_dim: int, width: int, blocks: int
+    ) -> None:
         super().__init__()
-        self.counts = counts
+        self.parts = (numbers, *counts)
         self.enter = nn.Linear(noise_dim, width)
-        self.label = nn.Embedding(classes, CONDITION)
-        self.blocks = nn.ModuleList(Block(width) for _ in range(blocks))
-        self.norm = nn.LayerNorm(width)
-        self.logits = nn.Linear(width, sum(counts))
-        self.positions = nn.Linear(width, len(counts))
+        self.blocks = ClassBlocks(classes=classes, width=width, blocks=blocks)
+        self.leave = nn.Linear(width, sum(self.parts))
 
-    def forward(self, noise: Tensor, label: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+    def forward(self, noise: Tensor, label: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Map noise to what a row may be.
 
         Args:
@@ -53,15 +66,11 @@ class RowGenerator(nn.Module):
             label: Classes, int64 [n or 1].
 
         Returns:
-            For each column the logits of its cells [n, cells], and positions inside the chosen
-            cell from 0 to 1 [n, columns].
+            Numbers on the scale of a standard normal [n, numbers], and for each column of names the logits of
+            its cells [n, cells].
         """
-        condition = nn.functional.silu(self.label(label))
-        hidden = self.enter(noise)
-        for block in self.blocks:
-            hidden = block(hidden, condition)
-        hidden = nn.functional.silu(self.norm(hidden))
-        return self.logits(hidden).split(self.counts, dim=1), torch.sigmoid(self.positions(hidden))
+        numbers, *logits = self.leave(self.blocks(self.enter(noise), label)).split(self.parts, dim=1)
+        return numbers, tuple(logits)
 
 
 class Critic(nn.Module):
@@ -71,15 +80,14 @@ class Critic(nn.Module):
         inputs: Numbers that describe one row.
         classes: Number of classes.
         width: Units of the hidden layers.
+        blocks: Residual blocks.
         pack: Rows that are judged together.
     """
 
-    def __init__(self, *, inputs: int, classes: int, width: int, pack: int) -> None:
+    def __init__(self, *, inputs: int, classes: int, width: int, blocks: int, pack: int) -> None:
         super().__init__()
         self.enter = nn.Linear(inputs * pack, width)
-        self.label = nn.Embedding(classes, CONDITION)
-        self.block = Block(width)
-        self.norm = nn.LayerNorm(width)
+        self.blocks = ClassBlocks(classes=classes, width=width, blocks=blocks)
         self.leave = nn.Linear(width, 1)
 
     def forward(self, packs: Tensor, label: Tensor) -> Tensor:
@@ -92,60 +100,8 @@ class Critic(nn.Module):
         Returns:
             Scores [n], larger for what looks real.
         """
-        hidden = self.block(self.enter(packs), nn.functional.silu(self.label(label)))
-        scores: Tensor = self.leave(nn.functional.silu(self.norm(hidden)))
+        scores: Tensor = self.leave(self.blocks(self.enter(packs), label))
         return scores[:, 0]
-
-
-@dataclass(frozen=True)
-class View:
-    """How the critic sees a row: a number for each column, then zeros and ones for its cells.
-
-    Attributes:
-        offsets: Where each column's cells begin among all cells [columns].
-        numbers: The number that stands for each cell, in its column [cells, columns].
-        reach: How far positions move it, 0 in cells of one value [cells, columns].
-    """
-
-    offsets: Tensor
-    numbers: Tensor
-    reach: Tensor
-
-    @classmethod
-    def of(cls, cells: Cells) -> View:
-        """Make the view of rows that are cut into cells."""
-        count, columns = sum(cells.counts), len(cells.counts)
-        offsets = torch.tensor((0, *cells.counts[:-1]), device=cells.edges[0].device).cumsum(0)
-        numbers = torch.zeros((count, columns), device=offsets.device)
-        reach = torch.zeros_like(numbers)
-        for index, (edges, shared) in enumerate(zip(cells.edges, cells.shared, strict=True)):
-            normal = torch.special.ndtri(edges.clamp(TAIL, 1 - TAIL)).float()
-            own = slice(int(offsets[index]), int(offsets[index]) + len(shared))
-            numbers[own, index] = normal[:-1] + normal.diff() * ~shared / 2
-            reach[own, index] = normal.diff() * shared
-        return cls(offsets, numbers, reach)
-
-    @property
-    def width(self) -> int:
-        """How many numbers describe a row."""
-        return sum(self.numbers.shape)
-
-    def see(self, chosen: Tensor, positions: Tensor) -> Tensor:
-        """Describe rows.
-
-        Args:
-            chosen: Zeros and ones, one 1 in each column's cells [n, cells].
-            positions: Positions inside the chosen cells [n, columns].
-
-        Returns:
-            The view [n, width].
-        """
-        return torch.cat([chosen @ self.numbers + (chosen @ self.reach) * positions, chosen], dim=1)
-
-    def see_cells(self, cells: Tensor, positions: Tensor) -> Tensor:
-        """Describe rows whose cells are numbered: int64 [n, columns] and positions [n, columns] to [n, width]."""
-        chosen = torch.zeros((len(cells), len(self.numbers)), device=cells.device)
-        return self.see(chosen.scatter_(1, cells + self.offsets, 1.0), positions)
 
 
 def choose(logits: Tensor, generator: torch.Generator) -> Tensor:

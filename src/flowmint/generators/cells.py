@@ -67,7 +67,9 @@ class CellRows:
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class CellGenerator(Generator):
-    """Mints rows by drawing each column's cell from what a class-conditional network answers to a latent.
+    """Mints rows from what a class-conditional network answers to a latent: logits of each column's cells.
+
+    A subclass whose network answers otherwise writes `_mint` too.
 
     A setting that is None follows the data by the rule in `flowmint.generators.sizes`.
 
@@ -150,7 +152,7 @@ class CellGenerator(Generator):
 
     @abstractmethod
     def _make_network(self, classes: int) -> nn.Module:
-        """Make the network that answers noise [n, dimensions] and a class [1] with logits of cells and positions."""
+        """Make the network that answers noise [n, dimensions] and a class [1] with what `_mint` draws rows from."""
 
     @abstractmethod
     def _train(self, rows: CellRows, labels: Tensor, *, classes: int, seed: int, progress: Progress) -> nn.Module:
