@@ -101,9 +101,8 @@ class Validity:
             Rows without the columns that follow from others, and with those told by their bounds as decimals.
         """
         learnt = table.drop(self.derived)
-        numbers = _numbers(
-            learnt.select({name for each in self.relative for name in (each.column, *each.bounds.columns)})
-        )
+        spoken = {name for each in self.relative for name in (each.column, *each.bounds.columns)}
+        numbers = _numbers(learnt.select(sorted(spoken)))
         told = [pl.Series(each.column, each.tell(numbers[each.column], numbers)) for each in self.relative]
         return learnt.with_columns(told)
 
