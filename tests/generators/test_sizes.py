@@ -17,13 +17,15 @@ def test_sizes_are_in_sane_bounds(rows, classes, columns):
     assert 8 <= sizes.dimensions <= 64
     assert 32 <= sizes.cells <= 128
     assert 192 <= sizes.width <= 512
-    assert 700 <= sizes.steps <= sizes.autoencoder_steps <= 12_000
+    assert 700 <= sizes.steps <= 12_000
+    assert 1_400 <= sizes.autoencoder_steps <= 12_000
 
 
 @given(rows=counts, classes=st.integers(1, 1000))
 def test_more_data_never_means_less_training(rows, classes):
     less, more = (Sizes.of(rows=rows * factor, classes=classes, columns=30) for factor in (1, 2))
     assert less.steps <= more.steps
+    assert less.autoencoder_steps <= more.autoencoder_steps
     assert less.width <= more.width
     assert less.cells <= more.cells
 
@@ -32,6 +34,7 @@ def test_the_rule_is_the_documented_one():
     assert Sizes.of(rows=30, classes=2, columns=34) == Sizes(34, 32, 192, 1400, 700)
     assert Sizes.of(rows=2_525, classes=2, columns=34) == Sizes(34, 50, 192, 1400, 700)
     assert Sizes.of(rows=5_000, classes=2, columns=34) == Sizes(34, 64, 192, 1400, 700)
+    assert Sizes.of(rows=20_000, classes=8, columns=34) == Sizes(34, 128, 256, 2800, 2800)
 
 
 @pytest.mark.parametrize(("given_sizes", "expected"), [({}, 192), ({"width": None}, 192), ({"width": 7}, 7)])
