@@ -197,9 +197,9 @@ def markdown(result: dict[str, Any]) -> list[str]:
     lines += [summary(pair) for pair in result["transfers"]]
     lines += [
         "",
-        f"False: holds in less than {ENOUGH:.1%} of the other table's rows. Seconds passed on a machine that did",
+        f"False: holds in less than {ENOUGH:.1%} of the other table's rows. Seconds are those of the",
     ]
-    lines += ["other work beside; in parentheses those that one processor worked.", ""]
+    lines += ["clock; in parentheses those that processors worked.", ""]
     lines += [
         "| known rules of CICIoT2023's 39 features | found | follow | particular | missing |",
         "|---|---|---|---|---|",
