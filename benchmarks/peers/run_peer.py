@@ -45,6 +45,8 @@ MOST_DRAWN = 20
 PART = 4096
 """Rows drawn at a time, at least."""
 
+PILOT = 8
+
 USED = 0.95
 """Share of the budget that epochs are planned for where their number must be known beforehand."""
 
@@ -215,19 +217,20 @@ def learn_tvae(data: Prepared, seconds: float, seed: int) -> Learnt:
     return Learnt(jointly(model.sample), {"epochs": budget.run}, spent(since))
 
 
-def time_epochs(fit: Callable[[tuple[int, ...]], object], phases: int) -> tuple[float, list[float]]:
-    """Measure processor seconds: fixed ones, and those of an epoch of each phase."""
+def time_epochs(fit: Callable[[pd.DataFrame, tuple[int, ...]], object], data: Prepared, phases: int) -> list[float]:
+    """Measure the processor seconds of what is fixed and of an epoch of each phase, on one row in `PILOT`."""
+    pilot = data.table.iloc[::PILOT].reset_index(drop=True)
 
-    def spend(epochs: tuple[int, ...]) -> float:
+    def spend(*epochs: int) -> float:
         before = time.process_time()
-        fit(epochs)
+        fit(pilot, epochs)
         return time.process_time() - before
 
     once = (1,) * phases
-    spend(once)  # what is loaded and allocated at first is left out
-    base = spend(once)
-    each = [max((spend((*once[:p], 3, *once[p + 1 :])) - base) / 2, 1e-3) for p in range(phases)]
-    return max(base - sum(each), 0.0), each
+    spend(*once)  # what is loaded at first is left out
+    base = spend(*once)
+    each = [max(spend(*once[:p], 3, *once[p + 1 :]) - base, 1e-3) / 2 for p in range(phases)]
+    return [seconds * PILOT for seconds in (max(base - sum(each), 0.0), *each)]
 
 
 def learn_tabddpm(data: Prepared, seconds: float, seed: int) -> Learnt:
@@ -240,16 +243,15 @@ def learn_tabddpm(data: Prepared, seconds: float, seed: int) -> Learnt:
     from synthcity.plugins.core.dataloader import GenericDataLoader
 
     plugins = Plugins(categories=["generic"])
-    loader = GenericDataLoader(data.table, target_column=LABEL)
 
-    def fit(epochs: tuple[int, ...]) -> Any:  # noqa: ANN401 - the peer's own class
+    def fit(table: pd.DataFrame, epochs: tuple[int, ...]) -> Any:  # noqa: ANN401 - the peer's own class
         model = plugins.get("ddpm", n_iter=epochs[0], is_classification=True, random_state=seed, strict=False)
-        return model.fit(loader)
+        return model.fit(GenericDataLoader(table, target_column=LABEL))
 
-    fixed, (each,) = time_epochs(fit, 1)
+    fixed, each = time_epochs(fit, data, 1)
     epochs = max(int((seconds * USED - fixed) / each), 1)
     since = now()
-    model = fit((epochs,))
+    model = fit(data.table, (epochs,))
     took = spent(since)
     labels = sorted(data.table[LABEL].unique())  # the order in which the package numbers them
     draws = iter(range(seed, seed + 10_000))
@@ -273,17 +275,17 @@ def learn_tabsyn(data: Prepared, seconds: float, seed: int) -> Learnt:
 
     settings = {"batch_size": 512, "embedding_dim": 256, "mlp_dim": 512, "val_steps": 0}
 
-    def fit(epochs: tuple[int, ...]) -> Any:  # noqa: ANN401 - the peer's own class
+    def fit(table: pd.DataFrame, epochs: tuple[int, ...]) -> Any:  # noqa: ANN401 - the peer's own class
         model = TabSynGenerator(
             target_column=LABEL, vae_num_epochs=epochs[0], epochs=epochs[1], random_state=seed, **settings
         )
-        return model.fit(data.table, discrete_features=list(data.categorical))
+        return model.fit(table, discrete_features=list(data.categorical))
 
-    fixed, each = time_epochs(fit, 2)
+    fixed, *each = time_epochs(fit, data, 2)
     half = (seconds * USED - fixed) / 2
     epochs = (max(int(half / each[0]), 1), max(int(half / each[1]), 1))
     since = now()
-    model = fit(epochs)
+    model = fit(data.table, epochs)
     took = spent(since)
     draws = iter(range(seed, seed + 10_000))
     told = {**settings, "vae_num_epochs": epochs[0], "epochs": epochs[1]}
