@@ -58,7 +58,7 @@ class Peer:
 
 
 CTGAN = (("torch==2.13.0", "ctgan==0.12.1", "pandas==2.3.3", "pyarrow==26.0.1"),)
-FOREST = (("ForestDiffusion==1.0.6", "xgboost==3.2.0", "pandas==3.1.1", "pyarrow==26.0.1"),)
+FOREST = (("ForestDiffusion==1.0.6", "xgboost==3.2.0", "pandas==2.3.3", "pyarrow==26.0.1"),)
 SYNTHCITY = (
     ("synthcity==0.2.12", "torch==2.2.2", "opacus==1.5.2", "pandas==2.3.3"),
     ("pyarrow==21.0.0", "numpy==1.26.4"),
