@@ -30,6 +30,10 @@ from flowmint.generators import make_generator
 
 if TYPE_CHECKING:
     from flowmint.evaluate.scores import Family
+    from flowmint.flows.split import HeldOut
+    from flowmint.rules.ruleset import Rules
+
+LABEL = "Label"
 
 SHARE = 0.4
 """Share of every class that is held out."""
@@ -48,35 +52,58 @@ WANTED = {
 """What latent diffusion shall reach, by the name of the score."""
 
 
-def measure(data: Path, generator: str, seed: int) -> dict[str, Any]:
-    """Learn, mint and score."""
+def split_table(data: Path, seed: int) -> HeldOut:
+    """Give the rows to learn from and the rows to judge by."""
     table = pl.read_parquet(data / "flows" / "ciciomt2024.parquet")
-    split = hold_out(table, label="Label", share=SHARE, seed=seed)
-    model = make_generator(generator, seed=seed)
-    started, used = time.perf_counter(), time.process_time()
-    model.fit(split.train.drop("Label"), split.train["Label"])
-    fit = {"seconds": time.perf_counter() - started, "processor_seconds": time.process_time() - used}
-    _say(f"{generator}, seed {seed}: learnt {split.train.height:,} rows in {fit['seconds']:.0f} s")
-    started, used = time.perf_counter(), time.process_time()
-    counts = dict(split.test["Label"].value_counts(sort=True).iter_rows())
-    parts = [
-        model.sample_table(rows, label=name, seed=seed).with_columns(Label=pl.lit(name))
-        for name, rows in counts.items()
-    ]
-    minted = pl.concat(parts)
-    mint = {"seconds": time.perf_counter() - started, "processor_seconds": time.process_time() - used}
+    return hold_out(table, label=LABEL, share=SHARE, seed=seed)
+
+
+def wanted_rows(split: HeldOut) -> dict[str, int]:
+    """Tell how many rows of each class to mint: as many as are held out."""
+    return dict(split.test[LABEL].value_counts(sort=True).iter_rows())
+
+
+def score_minted(split: HeldOut, minted: pl.DataFrame, *, rules: Rules, seed: int) -> dict[str, dict[str, Any]]:
+    """Score minted rows, whoever minted them.
+
+    Args:
+        split: The rows that were learnt from and those held out.
+        minted: Minted rows with the label, columns in any order.
+        rules: What valid rows satisfy, found in the rows that were learnt from.
+        seed: Seed of what the scores draw.
+
+    Returns:
+        By the name of the score: its title, its value, and the same of real rows.
+    """
     found = evaluate_tables(
         split.test,
         minted.select(split.test.columns),
         train=split.train,
-        label="Label",
-        rules=model.validity_.rules,
+        label=LABEL,
+        rules=rules,
         families=FAMILIES,
         seed=seed,
     )
-    scores = {s.name: {"title": s.title, "value": s.value, "reference": s.reference} for s in found.scores}
-    tail = {s.name: round(s.value, 4) for s in found.scores if s.name in WANTED and s.value is not None}
-    _say(f"{generator}, seed {seed}: {minted.height:,} rows minted in {mint['seconds']:.0f} s; {tail}")
+    return {s.name: {"title": s.title, "value": s.value, "reference": s.reference} for s in found.scores}
+
+
+def measure(data: Path, generator: str, seed: int) -> dict[str, Any]:
+    """Learn, mint and score."""
+    split = split_table(data, seed)
+    model = make_generator(generator, seed=seed)
+    started, used = time.perf_counter(), time.process_time()
+    model.fit(split.train.drop(LABEL), split.train[LABEL])
+    fit = {"seconds": time.perf_counter() - started, "processor_seconds": time.process_time() - used}
+    say(f"{generator}, seed {seed}: learnt {split.train.height:,} rows in {fit['seconds']:.0f} s")
+    started, used = time.perf_counter(), time.process_time()
+    parts = [
+        model.sample_table(rows, label=name, seed=seed).with_columns(pl.lit(name).alias(LABEL))
+        for name, rows in wanted_rows(split).items()
+    ]
+    minted = pl.concat(parts)
+    mint = {"seconds": time.perf_counter() - started, "processor_seconds": time.process_time() - used}
+    scores = score_minted(split, minted, rules=model.validity_.rules, seed=seed)
+    say(f"{generator}, seed {seed}: {minted.height:,} rows minted in {mint['seconds']:.0f} s; {tell_wanted(scores)}")
     return {
         "generator": generator,
         "seed": seed,
@@ -86,6 +113,11 @@ def measure(data: Path, generator: str, seed: int) -> dict[str, Any]:
         "mint": mint,
         "scores": scores,
     }
+
+
+def tell_wanted(scores: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """Give the scores of which something is wanted, rounded."""
+    return {name: round(s["value"], 4) for name, s in scores.items() if name in WANTED and s["value"] is not None}
 
 
 def markdown(result: dict[str, Any]) -> list[str]:
@@ -104,6 +136,23 @@ def markdown(result: dict[str, Any]) -> list[str]:
     return lines
 
 
+def write_result(out: Path, result: dict[str, Any], lines: list[str]) -> None:
+    """Write a result as JSON and Markdown, each beside and then renamed."""
+    for path, text in (
+        (out.with_suffix(".json"), json.dumps(result, indent=1)),
+        (out.with_suffix(".md"), "\n".join(lines)),
+    ):
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text(text + "\n", encoding="utf-8")
+        partial.replace(path)
+
+
+def describe() -> str:
+    """Tell where and with what it is measured."""
+    packages = ", ".join(f"{package} {version(package)}" for package in ("flowmint", "torch", "numpy", "polars"))
+    return f"{platform.machine()}, {os.cpu_count()} cores; {packages}"
+
+
 def _told(values: list[float | None]) -> str:
     """Write a mean and the standard deviation over seeds."""
     known = [value for value in values if value is not None]
@@ -113,7 +162,8 @@ def _told(values: list[float | None]) -> str:
     return f"{fmean(known):.4g}{spread}"
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Tell how far it is."""
     sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
 
 
@@ -135,23 +185,16 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     store = args.out.with_suffix(".json")
     cells = json.loads(store.read_text())["cells"] if store.exists() else []
-    packages = ", ".join(f"{package} {version(package)}" for package in ("flowmint", "torch", "numpy", "polars"))
     about = (
-        f"CICIoMT2024, 19 classes, 60 % learnt from, as many rows minted of each class as are held out; mean and "
-        f"standard deviation over seeds. {platform.machine()}, {os.cpu_count()} cores; {packages}"
+        "CICIoMT2024, 19 classes, 60 % learnt from, as many rows minted of each class as are held out; mean and "
+        f"standard deviation over seeds. {describe()}"
     )
     for generator, seed in product(args.generators.split(","), map(int, args.seeds.split(","))):
         if any((cell["generator"], cell["seed"]) == (generator, seed) for cell in cells):
             continue
         cells.append(measure(args.data, generator, seed))
         result = {"about": about, "cells": cells}
-        for path, text in (
-            (store, json.dumps(result, indent=1)),
-            (args.out.with_suffix(".md"), "\n".join(markdown(result))),
-        ):
-            partial = path.with_name(path.name + ".partial")
-            partial.write_text(text + "\n")
-            partial.replace(path)
+        write_result(args.out, result, markdown(result))
 
 
 if __name__ == "__main__":
