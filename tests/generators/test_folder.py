@@ -16,6 +16,7 @@ from safetensors.numpy import load, save
 
 from flowmint.errors import FlowmintError, ModelError, WriteError
 from flowmint.generators import load_generator
+from flowmint.generators.folder import VERSION
 
 from .conftest import make, make_flows
 
@@ -162,7 +163,7 @@ def test_a_link_is_refused(model, tmp_path):
     assert_refused(model)
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [0, VERSION - 1, VERSION + 1, str(VERSION), None])
 def test_another_version_is_refused(model, version):
     about, _ = read(model)
     rewrite(model, {**about, "format_version": version})
