@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -11,7 +12,8 @@ from polars.testing import assert_frame_equal
 
 from flowmint.errors import LabelError, SettingError, WriteError
 from flowmint.generators import Oversampler, load_generator
-from flowmint.parts import MANIFEST, mint_file, mint_folder
+from flowmint.parts import MANIFEST, Wanted, mint_file, mint_folder
+from flowmint.progress import SILENT
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +33,11 @@ def model(tmp_path_factory):
     return folder
 
 
-def mint(model, out, **changes):
-    wanted = {"rows": 25, "class_name": "attack", "part_rows": 10, "seed": 3}
-    return mint_folder(model, out, **(wanted | changes))
+WANTED = Wanted(rows=25, class_name="attack", part_rows=10, seed=3)
+
+
+def mint(model, out, *, progress=SILENT, **changes):
+    return mint_folder(model, out, replace(WANTED, **changes), progress=progress)
 
 
 def read(folder):
@@ -141,8 +145,7 @@ def test_a_folder_with_other_files_and_a_file_are_refused(model, tmp_path):
 @pytest.mark.parametrize("name", ["minted.parquet", "minted.csv", "minted.csv.gz", "minted.csv.zst"])
 def test_a_file_holds_the_rows_of_a_folder(model, tmp_path, name):
     mint(model, tmp_path / "minted", label="Label")
-    asked = {"rows": 25, "class_name": "attack", "part_rows": 10, "seed": 3, "label": "Label"}
-    assert mint_file(model, tmp_path / name, **asked) == 25
+    assert mint_file(model, tmp_path / name, replace(WANTED, label="Label")) == 25
     whole = read(tmp_path / "minted")
     if name.endswith(".parquet"):
         assert_frame_equal(pl.read_parquet(tmp_path / name), whole)
@@ -153,7 +156,7 @@ def test_a_file_holds_the_rows_of_a_folder(model, tmp_path, name):
 
 
 def test_one_part_is_what_sampling_gives(model, tmp_path):
-    mint_file(model, tmp_path / "minted.parquet", rows=7, class_name="attack", seed=5)
+    mint_file(model, tmp_path / "minted.parquet", Wanted(rows=7, class_name="attack", seed=5))
     expected = load_generator(model).sample_table(7, label="attack", seed=5)
     assert_frame_equal(pl.read_parquet(tmp_path / "minted.parquet"), expected)
 
@@ -166,7 +169,7 @@ def test_parts_differ(model, tmp_path):
 
 def test_an_interrupted_file_leaves_nothing(model, tmp_path):
     with pytest.raises(StoppedError):
-        mint_file(model, tmp_path / "m.parquet", rows=25, class_name="attack", part_rows=10, progress=Stopping(12))
+        mint_file(model, tmp_path / "m.parquet", WANTED, progress=Stopping(12))
     assert not list(tmp_path.iterdir())
 
 

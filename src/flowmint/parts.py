@@ -33,8 +33,27 @@ VERSION = 1
 
 
 @dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Which rows to mint.
+
+    Attributes:
+        rows: How many, 1 or more.
+        class_name: Their class; may be left out if the model has only one.
+        label: Write the class too, in a column of this name.
+        seed: Seed of the draw.
+        part_rows: Rows of each part but the last; with the seed they tell which rows are minted.
+    """
+
+    rows: int
+    class_name: str | None = None
+    label: str | None = None
+    seed: int = 0
+    part_rows: int = PART_ROWS
+
+
+@dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is asked for.
+    """What is asked of which model, as a manifest tells it.
 
     Attributes:
         model: SHA-256 of the model folder's files.
@@ -58,27 +77,13 @@ class Request:
         return [min(self.part_rows, self.rows - start) for start in range(0, self.rows, self.part_rows)]
 
 
-def mint_file(
-    model: str | Path,
-    out: str | Path,
-    *,
-    rows: int,
-    class_name: str | None = None,
-    label: str | None = None,
-    seed: int = 0,
-    part_rows: int = PART_ROWS,
-    progress: Progress = SILENT,
-) -> int:
+def mint_file(model: str | Path, out: str | Path, wanted: Wanted, *, progress: Progress = SILENT) -> int:
     """Mint rows of one class into a file, holding one part in memory at a time.
 
     Args:
         model: A model folder.
         out: The file; its extension tells the format. It is replaced once the new one is whole.
-        rows: How many rows, 1 or more.
-        class_name: Their class; may be left out if the model has only one.
-        label: Write the class too, in a column of this name.
-        seed: Seed of the draw.
-        part_rows: Rows of each part; with the seed they tell which rows are minted.
+        wanted: Which rows.
         progress: Shows how far it is.
 
     Returns:
@@ -87,16 +92,16 @@ def mint_file(
     Raises:
         ModelError: The model folder is absent or damaged.
         LabelError: The model knows no such class.
-        SettingError: ``rows``, ``part_rows`` or ``label`` cannot be used.
+        SettingError: What is wanted is no number of rows, or ``label`` is a column of the model.
         WriteError: The file cannot be written; nothing is left behind.
     """
     place = Path(out)
     extension = check_extension(place)
-    request, generator = _request(model, rows=rows, class_name=class_name, label=label, seed=seed, part_rows=part_rows)
+    request, generator = _request(model, wanted)
     parts = _mint(request, generator, first=0, progress=progress)
     if len(request.sizes) == 1:
         write_table(next(parts), place)
-        return rows
+        return wanted.rows
     with whole_file(place) as partial, tempfile.TemporaryDirectory(dir=place.parent, prefix=".flowmint-") as folder:
         if extension == ".parquet":
             for number, part in enumerate(parts):
@@ -104,30 +109,16 @@ def mint_file(
             pl.scan_parquet(Path(folder) / "*.parquet").sink_parquet(partial, maintain_order=True)
         else:
             write_csv(parts, partial, extension)
-    return rows
+    return wanted.rows
 
 
-def mint_folder(
-    model: str | Path,
-    out: str | Path,
-    *,
-    rows: int,
-    class_name: str | None = None,
-    label: str | None = None,
-    seed: int = 0,
-    part_rows: int = PART_ROWS,
-    progress: Progress = SILENT,
-) -> int:
+def mint_folder(model: str | Path, out: str | Path, wanted: Wanted, *, progress: Progress = SILENT) -> int:
     """Mint rows of one class into a folder of Parquet parts; a folder that was interrupted is finished.
 
     Args:
         model: A model folder.
         out: The folder, absent, empty, or begun by the same request.
-        rows: How many rows, 1 or more.
-        class_name: Their class; may be left out if the model has only one.
-        label: Write the class too, in a column of this name.
-        seed: Seed of the draw.
-        part_rows: Rows of each part but the last.
+        wanted: Which rows.
         progress: Shows how far it is.
 
     Returns:
@@ -136,11 +127,11 @@ def mint_folder(
     Raises:
         ModelError: The model folder is absent or damaged.
         LabelError: The model knows no such class.
-        SettingError: ``rows``, ``part_rows`` or ``label`` cannot be used.
+        SettingError: What is wanted is no number of rows, or ``label`` is a column of the model.
         WriteError: The folder holds something else, or cannot be written; finished parts stay.
     """
     folder = Path(out)
-    request, generator = _request(model, rows=rows, class_name=class_name, label=label, seed=seed, part_rows=part_rows)
+    request, generator = _request(model, wanted)
     done = _begin(folder, request)
     for number, part in enumerate(_mint(request, generator, first=done, progress=progress), start=done):
         write_table(part, folder / _name(number))
@@ -148,23 +139,19 @@ def mint_folder(
     return sum(request.sizes[done:])
 
 
-def _request(
-    model: str | Path, *, rows: int, class_name: str | None, label: str | None, seed: int, part_rows: int
-) -> tuple[Request, Generator]:
+def _request(model: str | Path, wanted: Wanted) -> tuple[Request, Generator]:
+    """Check what is wanted of a model, and load it."""
     generator = load_generator(model)
-    for name, value in (("rows", rows), ("part_rows", part_rows)):
+    for name, value in (("rows", wanted.rows), ("part_rows", wanted.part_rows)):
         if value < 1:
             message = f"{name} is {value}; give a whole number, 1 or more"
             raise SettingError(message)
-    if label is not None and label in generator.schema_.names:
-        message = f"the model has a column {label!r} of its own; give --label another name"
+    if wanted.label is not None and wanted.label in generator.schema_.names:
+        message = f"the model has a column {wanted.label!r} of its own; give --label another name"
         raise SettingError(message)
-    generator.sample_table(0, label=class_name)  # refuses a class that it does not know
-    known = generator.classes_.names[0] if class_name is None else class_name
-    request = Request(
-        model=_fingerprint(Path(model)), rows=rows, class_name=known, label=label, seed=seed, part_rows=part_rows
-    )
-    return request, generator
+    generator.sample_table(0, label=wanted.class_name)  # refuses a class that it does not know
+    known = generator.classes_.names[0] if wanted.class_name is None else wanted.class_name
+    return Request(**{**asdict(wanted), "class_name": known, "model": _fingerprint(Path(model))}), generator
 
 
 def _fingerprint(folder: Path) -> str:

@@ -165,7 +165,7 @@ def sample(
 ) -> None:
     """Mint rows of one class from a fitted model; a folder of parts that was interrupted is finished."""
     from flowmint.cli.progress import bars
-    from flowmint.parts import mint_file, mint_folder
+    from flowmint.parts import Wanted, mint_file, mint_folder
 
     started = time.monotonic()
     in_parts = not out.suffix
@@ -174,8 +174,9 @@ def sample(
     else:
         check_out(out)
     mint = mint_folder if in_parts else mint_file
+    wanted = Wanted(rows=rows, class_name=class_name, label=label, seed=seed)
     with bars(quiet=quiet) as progress:
-        fresh = mint(model, out, rows=rows, class_name=class_name, label=label, seed=seed, progress=progress)
+        fresh = mint(model, out, wanted, progress=progress)
     if not quiet:
         show.written(out, rows=fresh, seconds=time.monotonic() - started)
 

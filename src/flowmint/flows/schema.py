@@ -138,10 +138,6 @@ class Schema:
         """The columns' names in order."""
         return tuple(column.name for column in self.columns)
 
-    def without(self, names: Collection[str]) -> Schema:
-        """Leave columns out."""
-        return Schema(tuple(column for column in self.columns if column.name not in names))
-
     @classmethod
     def infer(cls, table: pl.DataFrame) -> Schema:
         """Read a table's schema off its dtypes.
