@@ -22,6 +22,7 @@ from flowmint.cli.options import (
     Learner,
     MintedRules,
     Missing,
+    Quality,
     Quiet,
     Seed,
     Source,
@@ -160,6 +161,7 @@ def sample(
         str | None,
         typer.Option("--label", metavar="COLUMN", help="Write the class too, in a column of this name."),
     ] = None,
+    quality: Quality = None,
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
@@ -174,7 +176,7 @@ def sample(
     else:
         check_out(out)
     mint = mint_folder if in_parts else mint_file
-    wanted = Wanted(rows=rows, class_name=class_name, label=label, seed=seed)
+    wanted = Wanted(rows=rows, class_name=class_name, label=label, seed=seed, quality=quality)
     with bars(quiet=quiet) as progress:
         fresh = mint(model, out, wanted, progress=progress)
     if not quiet:

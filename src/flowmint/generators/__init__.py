@@ -58,7 +58,13 @@ __all__ = [
 
 
 def make_generator(
-    name: str, *, seed: int = 0, missing: str = "learn", rules: str | Rules = "auto", force_rules: bool = False
+    name: str,
+    *,
+    seed: int = 0,
+    missing: str = "learn",
+    rules: str | Rules = "auto",
+    force_rules: bool = False,
+    quality: str | None = None,
 ) -> Generator:
     """Make a generator with its default settings.
 
@@ -68,17 +74,19 @@ def make_generator(
         missing: Its missing-value policy.
         rules: What every minted row satisfies: ``auto``, ``none``, a rules file, a profile, or rules.
         force_rules: Whether rules are kept although more real rows break one of them than may.
+        quality: How much time sampling takes, see `Generator.at_quality`; None for what is usual.
 
     Returns:
         The generator, not yet fitted.
 
     Raises:
-        SettingError: There is no generator of that name.
+        SettingError: There is no generator of that name, or it has no such quality.
     """
     if name not in GENERATORS:
         message = f"unknown generator {name!r}; {nearest(name, GENERATORS, show=len(GENERATORS))}"
         raise SettingError(message)
-    return GENERATORS[name](seed=seed, missing=missing, rules=rules, force_rules=force_rules)
+    made = GENERATORS[name](seed=seed, missing=missing, rules=rules, force_rules=force_rules)
+    return made.at_quality(quality)
 
 
 def load_generator(folder: str | Path) -> Generator:

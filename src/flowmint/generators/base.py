@@ -18,7 +18,7 @@ from flowmint.errors import LabelError, NotFittedError, RuleError, SettingError,
 from flowmint.flows.frames import FrameFormat, Native, to_polars, to_series
 from flowmint.flows.schema import Classes, Schema
 from flowmint.generators.folder import ModelFolder, read_folder, write_folder
-from flowmint.generators.settings import check_settings, is_whole
+from flowmint.generators.settings import check_setting, check_settings, is_whole
 from flowmint.generators.validity import AUTO, GIVEN, Validity
 from flowmint.progress import SILENT, Progress, Within
 from flowmint.rules.ruleset import Rules
@@ -213,6 +213,27 @@ class Generator(BaseEstimator, ABC):
             for number, size in enumerate(sizes[first:], start=first):
                 part = Within(stage, name="sampling", most=size)
                 yield self.sample_table(size, label=label, seed=part_seed(seed, number), progress=part)
+
+    def at_quality(self, quality: str | None) -> Self:
+        """Choose how much time sampling takes.
+
+        Args:
+            quality: ``fast``, ``balanced`` or ``best``; None leaves it as it is.
+
+        Returns:
+            The generator itself.
+
+        Raises:
+            SettingError: There is no such quality, or the generator mints at one quality only.
+        """
+        if quality is None:
+            return self
+        if "quality" not in self.get_params(deep=False):
+            message = f"{self.name} mints at one quality only; leave it out (--quality, quality)"
+            raise SettingError(message)
+        check_setting("quality", quality)
+        self.set_params(quality=quality, evaluations=None)
+        return self
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write the fitted generator to a folder: safetensors and JSON, no training data needed to load.

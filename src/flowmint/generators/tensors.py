@@ -46,6 +46,28 @@ def find_device(name: str) -> torch.device:
     return device
 
 
+def find_precision(name: str, device: torch.device) -> torch.dtype:
+    """Turn a precision's name into the type of number that sampling computes with.
+
+    Args:
+        name: ``float32``, ``bfloat16``, or ``auto`` for bfloat16 where the device multiplies it at least twice as fast.
+        device: Where sampling computes.
+
+    Returns:
+        The type.
+    """
+    if name == "auto":
+        fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else _multiplies_bfloat16()
+        return torch.bfloat16 if fast else torch.float32
+    return torch.bfloat16 if name == "bfloat16" else torch.float32
+
+
+def _multiplies_bfloat16() -> bool:
+    """Tell whether this processor has instructions that multiply bfloat16."""
+    can = torch.cpu.get_capabilities()
+    return bool(can.get("avx512_bf16") or can.get("amx_bf16"))
+
+
 def class_weights(codes: npt.NDArray[np.int64], power: float) -> npt.NDArray[np.float64]:
     """Weigh rows so that a class of n rows weighs n^power in all.
 
