@@ -73,7 +73,7 @@ def test_rows_are_new_and_diverse(fitted):
 @pytest.mark.parametrize(
     ("schedule", "solver"),
     [
-        *product(["rectified_flow", "variance_exploding"], ["dpm_solver", "heun", "euler"]),
+        *product(["rectified_flow", "variance_exploding"], ["adams", "dpm_solver", "heun", "euler"]),
         ("variance_preserving", "dpm_solver"),
         ("variance_preserving", "ancestral"),
     ],

@@ -39,10 +39,12 @@ class RectifiedFlow:
     Attributes:
         location: Mean of the logit of a training time.
         scale: Standard deviation of the logit of a training time.
+        shift: How strongly the sampler's times gather near 1, where rows take shape (Esser et al. 2024, eq. 23).
     """
 
     location: float = 0.0
     scale: float = 1.0
+    shift: float = 1.5
 
     def alpha(self, t: Tensor) -> Tensor:
         """Share of the data at time ``t``."""
@@ -58,8 +60,9 @@ class RectifiedFlow:
         return torch.sigmoid(self.location + self.scale * normal)
 
     def grid(self, steps: int) -> Tensor:
-        """Evenly spaced times [steps + 1], from almost 1 (``alpha`` must not vanish) to 0."""
-        return torch.linspace(1, 0, steps + 1).clamp(max=1 - 1e-3)
+        """Shifted times [steps + 1], from almost 1 (``alpha`` must not vanish) to 0."""
+        even = torch.linspace(1 - 1e-3, 0, steps + 1)
+        return self.shift * even / (1 + (self.shift - 1) * even)
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,28 @@ def dpm_solver(denoise: Denoise, x: Tensor, grid: Tensor, schedule: Schedule) ->
     return x
 
 
+def adams(denoise: Denoise, x: Tensor, grid: Tensor, schedule: Schedule) -> Tensor:
+    """Second order, one evaluation a step: Adams and Bashforth's two-step rule along straight lines.
+
+    Whatever the schedule, ``y = x / (alpha + sigma)`` at the time ``r = sigma / (alpha + sigma)`` is a rectified flow,
+    ``y = (1 - r) · D + r · eps``: it moves with the velocity ``eps - D = (y - D) / r``, which changes little. The rule
+    goes straight on by this step's velocity and half its change since the last step (Hairer, Nørsett & Wanner 1993,
+    III.1, for uneven steps). Below ten steps it ends nearer to the exact solution than `dpm_solver` with half as many
+    more (docs/performance.md).
+
+    Arguments and result are those of `euler`; the first step is of first order.
+    """
+    total = schedule.alpha(grid) + schedule.sigma(grid)
+    times = schedule.sigma(grid) / total
+    y, before = x / total[0], torch.zeros_like(x)
+    for index, (r, s) in enumerate(itertools.pairwise(times)):
+        velocity = (y - denoise(y * total[index], grid[index][None])) / r
+        bend = (s - r) / (r - times[index - 1]) / 2 if index else torch.zeros_like(r)
+        y = y + (s - r) * torch.lerp(before, velocity, 1 + bend)
+        before = velocity
+    return y * total[-1]
+
+
 def ancestral(denoise: Denoise, x: Tensor, grid: Tensor, schedule: Schedule, *, generator: torch.Generator) -> Tensor:
     """Draw each step at random: the classic sampler (DDPM, Ho et al. 2020, algorithm 2), made for about 1,000 steps.
 
@@ -122,6 +144,7 @@ SOLVERS: dict[str, Solver] = {
     "euler": euler,
     "heun": heun,
     "dpm_solver": dpm_solver,
+    "adams": adams,
 }
 """The solvers without chance by the names that settings use."""
 

@@ -48,7 +48,7 @@ SCHEDULES: dict[str, Schedule] = {
 }
 """The noise schedules by the names that settings use."""
 
-QUALITIES = {"fast": 4, "balanced": 8, "best": 20}
+QUALITIES = {"fast": 4, "balanced": 8, "best": 16}
 """Evaluations of the denoiser for each sample, by the name of the quality; what they cost: docs/performance.md."""
 
 PIECE = 2048
@@ -95,7 +95,7 @@ class DenoisingGenerator(Generator):
     class_power: float = 0.5
     sharpness: float | None = None
     schedule: str = "rectified_flow"
-    solver: str = "dpm_solver"
+    solver: str = "adams"
     quality: str = "balanced"
     evaluations: int | None = None
     precision: str = "auto"

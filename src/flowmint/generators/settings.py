@@ -46,7 +46,7 @@ DECIMAL: dict[str, tuple[float, float]] = {
 
 CHOICES: dict[str, tuple[str | bool, ...]] = {
     "missing": ("learn", "drop", "error"),
-    "solver": ("dpm_solver", "heun", "euler", "ancestral"),
+    "solver": ("adams", "dpm_solver", "heun", "euler", "ancestral"),
     "quality": ("fast", "balanced", "best"),
     "precision": ("auto", "float32", "bfloat16"),
     "schedule": ("rectified_flow", "variance_exploding", "variance_preserving"),
