@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from flowmint.encode.support import Support
     from flowmint.flows.schema import Schema
     from flowmint.generators.base import Codes
-    from flowmint.progress import Progress
+    from flowmint.generators.trainer import Trainer
 
     Matrix = npt.NDArray[np.float32]
 
@@ -43,7 +43,7 @@ class DataDiffusion(DenoisingGenerator):
     name: ClassVar[str] = "data_diffusion"
     least_spread: ClassVar[float] = 0.1
 
-    def _fit(self, table: pl.DataFrame, codes: Codes, schema: Schema, classes: int, progress: Progress) -> None:
+    def _fit(self, table: pl.DataFrame, codes: Codes, schema: Schema, classes: int, trainer: Trainer) -> None:
         self.encoder_ = Encoder.fit(table, schema)
         columns = len(self.encoder_.modelled)
         self.sizes_ = Sizes.of(rows=table.height, classes=classes, columns=columns).but(
@@ -52,8 +52,10 @@ class DataDiffusion(DenoisingGenerator):
         if not columns:
             return
         seeds = spawn_seeds(self.seed, 3)
-        points = torch.from_numpy(self._spread(table, seeds[0])).to(find_device(self.device))
-        self._fit_denoiser(points, codes, classes=classes, seed=seeds[1], progress=progress)
+        spread = self._spread(table, seeds[0])
+        trainer.begin(spread, codes)
+        points = torch.from_numpy(spread).to(find_device(self.device))
+        self._fit_denoiser(points, codes, classes=classes, seed=seeds[1], trainer=trainer)
         self._measure_sharpness(table, codes, classes=classes, seed=seeds[2])
 
     def _dimensions(self) -> int:

@@ -16,7 +16,7 @@ from flowmint.diffusion.backbone import Backbone
 from flowmint.diffusion.denoise import Denoiser
 from flowmint.diffusion.noise import RectifiedFlow, Schedule, VarianceExploding, VariancePreserving
 from flowmint.diffusion.sample import Denoise, find_solver
-from flowmint.diffusion.train import Training, WeightedRows, build, train
+from flowmint.diffusion.train import Training, WeightedRows, build
 from flowmint.encode.encoder import Encoder
 from flowmint.generators.base import Generator
 from flowmint.generators.sharpness import Sharpness
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from flowmint.flows.schema import Schema
     from flowmint.generators.base import Codes
+    from flowmint.generators.trainer import Trainer
     from flowmint.progress import Progress
 
 SCHEDULES: dict[str, Schedule] = {
@@ -94,7 +95,7 @@ class DenoisingGenerator(Generator):
     evaluations: int = 15
     device: str = "cpu"
 
-    def _fit_denoiser(self, raw: Tensor, codes: Codes, *, classes: int, seed: int, progress: Progress) -> None:
+    def _fit_denoiser(self, raw: Tensor, codes: Codes, *, classes: int, seed: int, trainer: Trainer) -> None:
         """Train the denoiser on points [n, dimensions], brought to unit variance first."""
         weights = torch.from_numpy(class_weights(codes, self.class_power)).to(raw.device)
         points = self._standardise(raw, weights)
@@ -109,8 +110,7 @@ class DenoisingGenerator(Generator):
             return denoiser.loss(points[rows] + self.bandwidth * kernel, labels[rows], generator)
 
         training = Training(self.sizes_.steps, self.batch_rows, self.learning_rate)
-        with progress.stage("diffusion", total=training.steps, unit="steps") as stage:
-            train(denoiser, loss, training=training, stage=stage)
+        trainer.train("diffusion", denoiser, loss, training=training, generator=generator)
         self.denoiser_ = denoiser
 
     def _measure_sharpness(self, table: pl.DataFrame, codes: Codes, *, classes: int, seed: int) -> None:

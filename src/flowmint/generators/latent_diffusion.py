@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from flowmint.diffusion.autoencoder import Autoencoder, reconstruction_loss
-from flowmint.diffusion.train import Training, build, train
+from flowmint.diffusion.train import Training, build
 from flowmint.encode.encoder import Encoder
 from flowmint.generators.cells import CellRows, cut, draw_mixed, numbers_of
 from flowmint.generators.denoising import DenoisingGenerator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from flowmint.flows.schema import Schema
     from flowmint.generators.base import Codes
-    from flowmint.progress import Progress
+    from flowmint.generators.trainer import Trainer
 
 
 MIXING = 0.15
@@ -59,7 +59,7 @@ class LatentDiffusion(DenoisingGenerator):
     latent_noise: float = 0.05
     mixing: float | None = None
 
-    def _fit(self, table: pl.DataFrame, codes: Codes, schema: Schema, classes: int, progress: Progress) -> None:
+    def _fit(self, table: pl.DataFrame, codes: Codes, schema: Schema, classes: int, trainer: Trainer) -> None:
         # Encoder and autoencoder see classes as frequent as they are: resolution follows the rows there are,
         # and only the denoiser, which is told the class, sees rare classes more often.
         self.encoder_ = Encoder.fit(table, schema)
@@ -78,12 +78,13 @@ class LatentDiffusion(DenoisingGenerator):
         seeds = spawn_seeds(self.seed, 4)
         device = find_device(self.device)
         self.cells_ = cut(self.encoder_, self.sizes_.cells, device)
-        normal = torch.from_numpy(self.encoder_.encode(table, seed=seeds[0])).to(device)
-        rows = CellRows.of(self.cells_, normal)
-        self.autoencoder_ = self._fit_autoencoder(rows, seeds[1], progress)
+        encoded = self.encoder_.encode(table, seed=seeds[0])
+        trainer.begin(encoded, codes)
+        rows = CellRows.of(self.cells_, torch.from_numpy(encoded).to(device))
+        self.autoencoder_ = self._fit_autoencoder(rows, seeds[1], trainer)
         with torch.no_grad():
             latents = self.autoencoder_.encode(rows.normal, rows.cells)
-        self._fit_denoiser(latents, codes, classes=classes, seed=seeds[2], progress=progress)
+        self._fit_denoiser(latents, codes, classes=classes, seed=seeds[2], trainer=trainer)
         self._measure_sharpness(table, codes, classes=classes, seed=seeds[3])
 
     def _make_autoencoder(self) -> Autoencoder:
@@ -93,7 +94,7 @@ class LatentDiffusion(DenoisingGenerator):
             width=self.autoencoder_width or self.sizes_.width,
         )
 
-    def _fit_autoencoder(self, rows: CellRows, seed: int, progress: Progress) -> Autoencoder:
+    def _fit_autoencoder(self, rows: CellRows, seed: int, trainer: Trainer) -> Autoencoder:
         autoencoder = build(self._make_autoencoder, seed=seed, device=rows.normal.device)
         generator = torch.Generator(rows.normal.device).manual_seed(seed)
         mixing = self._mixing()
@@ -112,8 +113,7 @@ class LatentDiffusion(DenoisingGenerator):
             )
 
         training = Training(self.sizes_.autoencoder_steps, self.batch_rows, self.autoencoder_learning_rate)
-        with progress.stage("autoencoder", total=training.steps, unit="steps") as stage:
-            train(autoencoder, loss, training=training, stage=stage)
+        trainer.train("autoencoder", autoencoder, loss, training=training, generator=generator)
         return autoencoder
 
     def _mixing(self) -> float:
