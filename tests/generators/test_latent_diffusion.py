@@ -7,8 +7,12 @@ from itertools import product
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
+from flowmint.errors import ModelError, SettingError
 from flowmint.generators import DataDiffusion, LatentDiffusion
+from flowmint.generators.denoising import QUALITIES, DenoisingGenerator
+from flowmint.generators.latent_diffusion import check_rare
 
 ROWS = 1200
 INFINITE = 0.235
@@ -92,3 +96,86 @@ def test_sizes_follow_the_data_unless_they_are_set():
     assert LatentDiffusion(**brief).fit(table, labels).sizes_.dimensions == 12
     sizes = LatentDiffusion(latent_dim=2, cells=5, width=16, **brief).fit(table, labels).sizes_
     assert (sizes.dimensions, sizes.cells, sizes.width, sizes.steps, sizes.autoencoder_steps) == (2, 5, 16, 2, 3)
+
+
+def test_rare_classes_come_partly_from_their_columns_and_others_do_not():
+    table, labels = make_table()
+    brief = {"steps": 20, "autoencoder_steps": 20, "width": 32, "evaluations": 4}
+    half, none = (LatentDiffusion(direct=share, **brief).fit(table, labels) for share in (0.5, 0.0))
+    assert none.direct_ is None
+    assert half.direct_ is not None
+    assert half.rare_ == (True, False)  # 200 attacks, 1,000 benign rows
+    assert half.sample_table(500, label="benign").equals(none.sample_table(500, label="benign"))
+    assert not half.sample_table(500, label="attack").equals(none.sample_table(500, label="attack"))
+
+
+@pytest.mark.parametrize("share", [0.25, 0.75])
+def test_the_share_that_comes_from_columns_is_the_one_that_was_asked_for(share):
+    table, labels = make_table()
+    brief = {"steps": 2, "autoencoder_steps": 2, "width": 16, "evaluations": 2, "rules": "none"}
+    model = LatentDiffusion(direct=share, **brief).fit(table, labels)
+    code = model.classes_.code("attack")
+    counts: dict[str, int] = {}
+
+    def counted(name, minter):
+        def mint(rows, generator):
+            counts[name] = counts.get(name, 0) + rows
+            return minter(rows, generator)
+
+        return mint
+
+    latent, direct = DenoisingGenerator.minter(model, code), model.direct_.minter(code)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DenoisingGenerator, "minter", lambda self, _: parts[type(self)])
+        parts = {LatentDiffusion: counted("latent", latent), DataDiffusion: counted("columns", direct)}
+        minted = model.sample_table(4000, label="attack")
+    assert minted.height == 4000
+    assert counts["columns"] / 4000 == pytest.approx(share, abs=0.03)
+
+
+def test_a_table_without_rare_classes_has_no_second_denoiser():
+    table, labels = make_table()
+    brief = {"steps": 2, "autoencoder_steps": 2, "width": 16, "evaluations": 2}
+    many = pl.concat([table] * 3), pl.concat([labels] * 3)
+    assert LatentDiffusion(**brief).fit(*many).direct_ is None
+
+
+@pytest.mark.parametrize("marks", [None, [True], [1, 0], "rare", [True, True, False]])
+def test_rare_classes_that_are_not_those_of_the_model_are_refused(marks):
+    with pytest.raises(ModelError, match="rare"):
+        check_rare(marks, 2)
+
+
+def test_better_quality_takes_more_evaluations_and_other_rows():
+    table, labels = make_table()
+    model = LatentDiffusion(steps=20, autoencoder_steps=20, width=32).fit(table, labels)
+    rows = {name: model.at_quality(name).sample_table(50, label="benign") for name in QUALITIES}
+    assert sorted(QUALITIES, key=QUALITIES.get) == ["fast", "balanced", "best"]
+    assert model.at_quality("fast").sample_table(50, label="benign").equals(rows["fast"])
+    assert not rows["fast"].equals(rows["best"])
+    with pytest.raises(SettingError, match="quality is 'good'"):
+        model.at_quality("good")
+
+
+def test_bfloat16_mints_nearly_the_rows_of_float32():
+    table, labels = make_table()
+    model = LatentDiffusion(steps=20, autoencoder_steps=20, width=32).fit(table, labels)
+    exact, near = (
+        model.set_params(precision=name).sample_table(400, label="benign") for name in ("float32", "bfloat16")
+    )
+    assert (exact["port"] == near["port"]).mean() > 0.9
+    assert exact.schema == near.schema
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_rows_do_not_depend_on_how_many_threads_mint_them(threads):
+    table, labels = make_table()
+    model = LatentDiffusion(steps=5, autoencoder_steps=5, width=16, evaluations=2).fit(table, labels)
+    usual = torch.get_num_threads()
+    before = model.sample_table(20_000, label="attack")
+    torch.set_num_threads(threads)
+    try:
+        assert model.sample_table(20_000, label="attack").equals(before)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(usual)

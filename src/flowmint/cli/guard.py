@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from flowmint.errors import FlowmintError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 FAILED = 1
 INTERRUPTED = 130
@@ -37,8 +37,8 @@ def one_line() -> Iterator[None]:
     """
     try:
         yield
-    except KeyboardInterrupt:
-        raise _exit("stopped; no partial output was left", INTERRUPTED) from None
+    except KeyboardInterrupt as error:
+        raise _exit(str(error) or "stopped; no partial output was left", INTERRUPTED) from None
     except FlowmintError as error:
         raise _exit(str(error), FAILED) from error
     except MemoryError as error:
@@ -52,6 +52,26 @@ def one_line() -> Iterator[None]:
         if "allocate memory" not in str(error) and "out of memory" not in str(error):
             raise
         raise _exit(OUT_OF_MEMORY, FAILED) from error
+
+
+@contextmanager
+def told_where(reached: Callable[[], str | None]) -> Iterator[None]:
+    """Tell after Ctrl-C that the same command goes on.
+
+    Args:
+        reached: Gives in words from where; None if nothing is kept.
+
+    Raises:
+        KeyboardInterrupt: As it came, with these words.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        place = reached()
+        if place is None:
+            raise
+        message = f"stopped; repeat the same command to go on from {place}"
+        raise KeyboardInterrupt(message) from None
 
 
 def _exit(message: str, code: int) -> typer.Exit:

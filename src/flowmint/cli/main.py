@@ -14,7 +14,7 @@ from flowmint.cli import rules, show
 from flowmint.cli.balance import balance
 from flowmint.cli.compare import compare
 from flowmint.cli.evaluate import evaluate
-from flowmint.cli.guard import GuardedGroup
+from flowmint.cli.guard import GuardedGroup, told_where
 from flowmint.cli.options import (
     DEFAULT_GENERATOR,
     ForceRules,
@@ -116,10 +116,11 @@ def fit(
     force: Annotated[bool, typer.Option("--force", help="Replace a model folder that exists.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Learn the rows of every class and save what was learnt as a model folder."""
+    """Learn the rows of every class and save a model folder; a fit that was interrupted goes on when repeated."""
     from flowmint.cli.progress import bars
     from flowmint.flows.schema import split_label
     from flowmint.generators.adherence import measure_adherence
+    from flowmint.generators.checkpoint import Checkpoint
     from flowmint.generators.folder import check_place
 
     started = time.monotonic()
@@ -128,12 +129,13 @@ def fit(
     check_place(out, overwrite=force)
     check_folder(out)
     model = learner.make()
-    with bars(quiet=quiet) as progress:
+    checkpoint = Checkpoint.beside(out, replace=force)
+    with told_where(lambda: checkpoint.reached), checkpoint, bars(quiet=quiet) as progress:
         table = source.read(progress)
         rows, labels = split_label(table, source.label_name, at_least=2)
-        model.fit(rows, labels, progress=progress)
+        model.fit(rows, labels, progress=progress, checkpoint=checkpoint)
+        model.save(out, overwrite=force)
         kept = None if quiet else measure_adherence(model, table, label=source.label_name, progress=progress)
-    model.save(out, overwrite=force)
     if kept is not None:
         show.fitted(model, out, rows=rows.height, seconds=time.monotonic() - started)
         show.adherence(kept, wanted=model.rules)

@@ -2,6 +2,10 @@
 
 AdamW with a one-cycle learning rate (Smith & Topin 2018), gradients clipped, and an exponential
 moving average of the weights, which is what remains in the module afterwards.
+
+A training that is interrupted can go on: after any step, weights, averages, AdamW's averages of the gradient and the
+source of the losses' randomness are all there is to know, and a `Keep` is offered copies of them. What is derived from
+the number of steps, such as the learning rate, is not kept.
 """
 
 from __future__ import annotations
@@ -9,17 +13,24 @@ from __future__ import annotations
 import math
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
     from flowmint.progress import Stage
 
 Module = TypeVar("Module", bound=nn.Module)
+
+State = dict[str, Tensor]
+"""What a training is after a step, by name."""
+
+
+MOMENTS = {"means": "exp_avg", "squares": "exp_avg_sq"}
+"""AdamW's averages of the gradient and of its square, by the names that a state gives them."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,24 @@ class Opponent:
     learning_rate: float
 
 
+class Keep(Protocol):
+    """Keeps what a training was after some step, so that it goes on from there when it was interrupted."""
+
+    def recall(self, like: Mapping[str, Tensor], *, steps: int) -> tuple[int, Mapping[str, Tensor]] | None:
+        """Give what was kept last.
+
+        Args:
+            like: Tensors of the names, shapes and types that a state of this training has.
+            steps: How many steps the training takes.
+
+        Returns:
+            After how many steps it was, from 1 to ``steps``, and the state; None to begin.
+        """
+
+    def offer(self, step: int, copy: Callable[[], State]) -> None:
+        """Hear that ``step`` steps are done; ``copy`` gives the state, which further steps leave alone."""
+
+
 def train(
     module: nn.Module,
     loss: Callable[[], Tensor],
@@ -70,6 +99,8 @@ def train(
     training: Training,
     stage: Stage,
     opponent: Opponent | None = None,
+    generator: torch.Generator | None = None,
+    keep: Keep | None = None,
 ) -> None:
     """Train a module in place.
 
@@ -81,6 +112,8 @@ def train(
         stage: Told after each step.
         opponent: What trains in turn with the module, with the module's settings but for its own
             learning rate and without an average.
+        generator: What the losses draw from, if they draw.
+        keep: Offered the state after each step; what it recalls is where training begins.
     """
     learner, rival = Learner(module, training), None
     if opponent is not None:
@@ -91,11 +124,16 @@ def train(
             average=0.0,
         )
         rival = Learner(opponent.module, turns)
-    for _ in range(training.steps):
+    players = _Players(learner, rival, generator)
+    done = 0 if keep is None else players.go_on(keep)
+    stage.advance(done)
+    for step in range(done + 1, training.steps + 1):
         if opponent is not None and rival is not None:
             for _ in range(opponent.turns):
                 rival.step(opponent.loss())
         learner.step(loss())
+        if keep is not None:
+            keep.offer(step, players.copy)
         stage.advance(1)
     learner.end()
     if rival is not None:
@@ -148,6 +186,75 @@ class Learner:
         """Leave the averaged weights in the module, in evaluation mode."""
         self.module.load_state_dict(self.averaged.state_dict())
         self.module.eval()
+
+    def state(self) -> Iterator[tuple[str, Tensor]]:
+        """Give the names and tensors of all that a step changes and that does not follow from their number."""
+        for name, weight, average in self._named():
+            yield f"weights/{name}", weight
+            yield f"averages/{name}", average
+            for part, moment in MOMENTS.items():
+                # before the first step there are none: the weight tells the shape
+                yield f"{part}/{name}", self.optimiser.state.get(weight, {}).get(moment, weight)
+
+    @torch.no_grad()
+    def restore(self, state: Mapping[str, Tensor], *, index: int) -> None:
+        """Be what `state` gave after ``index`` steps."""
+        for name, weight, average in self._named():
+            weight.copy_(state[f"weights/{name}"])
+            average.copy_(state[f"averages/{name}"])
+            moments = {moment: torch.empty_like(weight) for moment in MOMENTS.values()}
+            for part, moment in MOMENTS.items():
+                moments[moment].copy_(state[f"{part}/{name}"])
+            count = torch.tensor(float(index), device=weight.device)
+            self.optimiser.state[weight] = {"step": count, **moments}
+        self.index = index
+        cycle = min(index, self.training.steps - 1)
+        if cycle:  # the learning rate follows from the number of steps
+            self.schedule.load_state_dict(
+                self.schedule.state_dict() | {"last_epoch": cycle - 1, "_step_count": cycle + 1}
+            )
+            self.schedule.step()
+
+    def _named(self) -> Iterator[tuple[str, Tensor, Tensor]]:
+        for (name, weight), average in zip(self.module.named_parameters(), self.averages, strict=True):
+            yield name, weight, average
+
+
+@dataclass(frozen=True)
+class _Players:
+    """The modules of one training, and what their losses draw from."""
+
+    learner: Learner
+    rival: Learner | None
+    generator: torch.Generator | None
+
+    def state(self) -> State:
+        """Give the present state; further steps change its tensors."""
+        state = {f"learner/{name}": tensor for name, tensor in self.learner.state()}
+        if self.rival is not None:
+            state |= {f"opponent/{name}": tensor for name, tensor in self.rival.state()}
+        if self.generator is not None:
+            state["generator"] = self.generator.get_state()
+        return state
+
+    def copy(self) -> State:
+        """Give a copy of the present state."""
+        return {name: tensor.detach().clone() for name, tensor in self.state().items()}
+
+    def go_on(self, keep: Keep) -> int:
+        """Take up what was kept last; tell after how many steps it was."""
+        training = self.learner.training
+        kept = keep.recall(self.state(), steps=training.steps)
+        if kept is None:
+            return 0
+        step, state = kept
+        for name, player in (("learner", self.learner), ("opponent", self.rival)):
+            if player is not None:
+                own = {key.removeprefix(f"{name}/"): tensor for key, tensor in state.items() if key.startswith(name)}
+                player.restore(own, index=step * player.training.steps // training.steps)
+        if self.generator is not None:
+            self.generator.set_state(state["generator"])
+        return step
 
 
 def build(factory: Callable[[], Module], *, seed: int, device: torch.device) -> Module:

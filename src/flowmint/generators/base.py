@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -17,15 +18,16 @@ from sklearn.base import BaseEstimator
 from flowmint.errors import LabelError, NotFittedError, RuleError, SettingError, TableError
 from flowmint.flows.frames import FrameFormat, Native, to_polars, to_series
 from flowmint.flows.schema import Classes, Schema
+from flowmint.generators.checkpoint import Checkpoint
 from flowmint.generators.folder import ModelFolder, read_folder, write_folder
 from flowmint.generators.settings import check_setting, check_settings, is_whole
+from flowmint.generators.trainer import Trainer
 from flowmint.generators.validity import AUTO, GIVEN, Validity
 from flowmint.progress import SILENT, Progress, Within
 from flowmint.rules.ruleset import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     import numpy.typing as npt
 
@@ -83,18 +85,29 @@ class Generator(BaseEstimator, ABC):
             message = f"rules is {given!r}; give 'auto', 'none', a rules file, a profile's name, or flowmint.Rules"
             raise SettingError(message)
 
-    def fit(self, X: Native, y: Any, *, progress: Progress = SILENT) -> Self:  # noqa: ANN401
+    def fit(
+        self,
+        X: Native,
+        y: Any,  # noqa: ANN401
+        *,
+        progress: Progress = SILENT,
+        checkpoint: str | Path | Checkpoint | None = None,
+    ) -> Self:
         """Learn the rows of every class.
 
         Args:
             X: Rows [rows, columns]: a pandas, Polars or Arrow frame.
             y: The class of each row [rows]: a list, array or series of text, integers or booleans.
             progress: Shows how far fitting is.
+            checkpoint: A folder in which training is kept now and then. A fit of the same rows, settings, seed and
+                versions that was interrupted goes on from there, and learns the same. The folder is removed when the
+                fit is whole; one that is given as a `Checkpoint` is left for its owner to remove.
 
         Returns:
             The generator itself, fitted.
 
         Raises:
+            ModelError: The checkpoint is that of another fit, or damaged.
             SettingError: A setting is out of its range.
             TableError: The table cannot be learnt from, or lengths differ.
             LabelError: A label is missing.
@@ -113,8 +126,13 @@ class Generator(BaseEstimator, ABC):
         names = pl.Series("class", np.array(classes.names, dtype=object)[codes].tolist(), dtype=pl.String)
         validity = Validity.learn(self.rules, table, names, force=self.force_rules, progress=progress)
         self.validity_ = validity
-        self._fit(validity.reduce(table), codes, validity.schema(schema), len(classes.values), progress)
+        keep = Checkpoint(Path(checkpoint)) if isinstance(checkpoint, str | Path) else checkpoint
+        about = {"generator": self.name, "settings": self._settings()}
+        trainer = Trainer(progress=progress, checkpoint=keep, about=about)
+        self._fit(validity.reduce(table), codes, validity.schema(schema), len(classes.values), trainer)
         self.schema_, self.classes_, self.format_ = schema, classes, frame_format
+        if keep is not None and keep is not checkpoint:
+            keep.remove()
         return self
 
     def sample(
@@ -250,7 +268,7 @@ class Generator(BaseEstimator, ABC):
         arrays, learnt = self._state()
         about = {
             "generator": self.name,
-            "settings": self.get_params(deep=False) | {"rules": self.rules if isinstance(self.rules, str) else GIVEN},
+            "settings": self._settings(),
             "schema": self.schema_.to_json(),
             "validity": self.validity_.to_json(),
             "classes": self.classes_.to_json(),
@@ -344,14 +362,18 @@ class Generator(BaseEstimator, ABC):
             raise LabelError(message)
         return self.classes_.code(label)
 
+    def _settings(self) -> dict[str, Any]:
+        """Give the settings as JSON."""
+        return {**self.get_params(deep=False), "rules": self.rules if isinstance(self.rules, str) else GIVEN}
+
     def _require_fitted(self) -> None:
         if not hasattr(self, "schema_"):
             message = f"this {type(self).__name__} is not fitted; call fit(X, y) or load(folder) first"
             raise NotFittedError(message)
 
     @abstractmethod
-    def _fit(self, table: pl.DataFrame, codes: Codes, schema: Schema, classes: int, progress: Progress) -> None:
-        """Learn from rows [rows, columns] and their classes' numbers [rows]."""
+    def _fit(self, table: pl.DataFrame, codes: Codes, schema: Schema, classes: int, trainer: Trainer) -> None:
+        """Learn from rows [rows, columns] and their classes' numbers [rows]; networks are trained by ``trainer``."""
 
     @abstractmethod
     def _sample(self, rows: int, code: int, seed: int, progress: Progress) -> pl.DataFrame:

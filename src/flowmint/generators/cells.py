@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from flowmint.encode.support import Support
     from flowmint.flows.schema import Schema
     from flowmint.generators.base import Codes
+    from flowmint.generators.trainer import Trainer
     from flowmint.progress import Progress
 
 
@@ -95,7 +96,7 @@ class CellGenerator(Generator):
     class_power: float = 0.25
     device: str = "cpu"
 
-    def _fit(self, table: pl.DataFrame, codes: Codes, schema: Schema, classes: int, progress: Progress) -> None:
+    def _fit(self, table: pl.DataFrame, codes: Codes, schema: Schema, classes: int, trainer: Trainer) -> None:
         self.encoder_ = Encoder.fit(table, schema)
         numbers = sum(map(numbers_of, self.encoder_.modelled))
         rule = Sizes.of(rows=table.height, classes=classes, columns=numbers)
@@ -110,9 +111,11 @@ class CellGenerator(Generator):
         seeds = spawn_seeds(self.seed, 2)
         device = find_device(self.device)
         self.cells_ = cut(self.encoder_, self.sizes_.cells, device)
-        normal = torch.from_numpy(self.encoder_.encode(table, seed=seeds[0])).to(device)
-        rows, labels = CellRows.of(self.cells_, normal), torch.from_numpy(codes).to(device)
-        self.network_ = self._train(rows, labels, classes=classes, seed=seeds[1], progress=progress)
+        encoded = self.encoder_.encode(table, seed=seeds[0])
+        trainer.begin(encoded, codes)
+        rows = CellRows.of(self.cells_, torch.from_numpy(encoded).to(device))
+        labels = torch.from_numpy(codes).to(device)
+        self.network_ = self._train(rows, labels, classes=classes, seed=seeds[1], trainer=trainer)
 
     def _sample(self, rows: int, code: int, seed: int, progress: Progress) -> pl.DataFrame:
         if not self.encoder_.modelled:
@@ -160,7 +163,7 @@ class CellGenerator(Generator):
         """Make the network that answers noise [n, dimensions] and a class [1] with what `_mint` draws rows from."""
 
     @abstractmethod
-    def _train(self, rows: CellRows, labels: Tensor, *, classes: int, seed: int, progress: Progress) -> nn.Module:
+    def _train(self, rows: CellRows, labels: Tensor, *, classes: int, seed: int, trainer: Trainer) -> nn.Module:
         """Train such a network on encoded rows and their classes [rows]."""
 
 

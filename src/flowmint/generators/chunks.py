@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -11,16 +12,19 @@ import polars as pl
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from flowmint.progress import Progress
+
+Mint = Callable[[int, torch.Generator], pl.DataFrame]
+"""Mints so many rows with a source of randomness; may be called from several threads at once."""
 
 CHUNK = 8192
 """Rows that are minted together."""
 
 
 def mint_chunks(
-    mint: Callable[[int, torch.Generator], pl.DataFrame],
+    mint: Mint,
     *,
     rows: int,
     seed: tuple[int, ...],
@@ -33,7 +37,7 @@ def mint_chunks(
     chunk wait for each other.
 
     Args:
-        mint: Mints so many rows with a source of randomness; called from several threads at once.
+        mint: What mints a chunk.
         rows: How many rows in all, one or more.
         seed: What the rows follow from.
         device: Where the sources of randomness shall lie.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from flowmint.encode.support import Support
     from flowmint.flows.schema import Schema
     from flowmint.generators.base import Codes
-    from flowmint.progress import Progress
+    from flowmint.generators.trainer import Trainer
 
     Matrix = npt.NDArray[np.float32]
 
@@ -43,7 +43,7 @@ class DataDiffusion(DenoisingGenerator):
     name: ClassVar[str] = "data_diffusion"
     least_spread: ClassVar[float] = 0.1
 
-    def _fit(self, table: pl.DataFrame, codes: Codes, schema: Schema, classes: int, progress: Progress) -> None:
+    def _fit(self, table: pl.DataFrame, codes: Codes, schema: Schema, classes: int, trainer: Trainer) -> None:
         self.encoder_ = Encoder.fit(table, schema)
         columns = len(self.encoder_.modelled)
         self.sizes_ = Sizes.of(rows=table.height, classes=classes, columns=columns).but(
@@ -52,9 +52,47 @@ class DataDiffusion(DenoisingGenerator):
         if not columns:
             return
         seeds = spawn_seeds(self.seed, 3)
-        points = torch.from_numpy(self._spread(table, seeds[0])).to(find_device(self.device))
-        self._fit_denoiser(points, codes, classes=classes, seed=seeds[1], progress=progress)
+        spread = self._spread(table, seeds[0])
+        trainer.begin(spread, codes)
+        points = torch.from_numpy(spread).to(find_device(self.device))
+        self._fit_denoiser(points, codes, classes=classes, seed=seeds[1], trainer=trainer)
         self._measure_sharpness(table, codes, classes=classes, seed=seeds[2])
+
+    def learn_beside(
+        self, other: DenoisingGenerator, table: pl.DataFrame, codes: Codes, *, classes: int, seed: int, trainer: Trainer
+    ) -> None:
+        """Learn the columns that another generator has encoded, as the second half of its fit.
+
+        Args:
+            other: What encoded the table and measured the sharpness of its classes.
+            table: Rows [rows, columns].
+            codes: The class of each [rows].
+            classes: How many classes there are.
+            seed: Seed of the draws and of the network.
+            trainer: Trains the denoiser, in a stage called ``columns``.
+        """
+        self.encoder_, self.sharpness_ = other.encoder_, other.sharpness_
+        self.sizes_ = other.sizes_.but(dimensions=self._dimensions())
+        points = torch.from_numpy(self._spread(table, seed)).to(find_device(self.device))
+        self._fit_denoiser(points, codes, classes=classes, seed=seed, trainer=trainer, stage="columns")
+
+    def restore_beside(
+        self, other: DenoisingGenerator, arrays: Mapping[str, npt.NDArray[Any]], *, classes: int, prefix: str
+    ) -> None:
+        """Take up what was learnt beside another generator.
+
+        Args:
+            other: The other generator, restored.
+            arrays: Arrays by name.
+            classes: How many classes there are.
+            prefix: What the names begin with.
+
+        Raises:
+            ModelError: An array is missing or damaged.
+        """
+        self.encoder_, self.sharpness_ = other.encoder_, other.sharpness_
+        self.sizes_ = other.sizes_.but(dimensions=self._dimensions())
+        self._restore_denoiser(arrays, classes=classes, prefix=prefix)
 
     def _dimensions(self) -> int:
         return max(sum(map(width, self.encoder_.modelled)), 1)

@@ -16,10 +16,10 @@ from flowmint.diffusion.backbone import Backbone
 from flowmint.diffusion.denoise import Denoiser
 from flowmint.diffusion.noise import RectifiedFlow, Schedule, VarianceExploding, VariancePreserving
 from flowmint.diffusion.sample import Denoise, find_solver
-from flowmint.diffusion.train import Training, WeightedRows, build, train
+from flowmint.diffusion.train import Training, WeightedRows, build
 from flowmint.encode.encoder import Encoder
 from flowmint.generators.base import Generator
-from flowmint.generators.chunks import mint_chunks
+from flowmint.generators.chunks import Mint, mint_chunks
 from flowmint.generators.sharpness import Sharpness
 from flowmint.generators.sizes import Sizes
 from flowmint.generators.tensors import (
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from flowmint.flows.schema import Schema
     from flowmint.generators.base import Codes
+    from flowmint.generators.trainer import Trainer
     from flowmint.progress import Progress
 
 SCHEDULES: dict[str, Schedule] = {
@@ -101,7 +102,9 @@ class DenoisingGenerator(Generator):
     precision: str = "auto"
     device: str = "cpu"
 
-    def _fit_denoiser(self, raw: Tensor, codes: Codes, *, classes: int, seed: int, progress: Progress) -> None:
+    def _fit_denoiser(
+        self, raw: Tensor, codes: Codes, *, classes: int, seed: int, trainer: Trainer, stage: str = "diffusion"
+    ) -> None:
         """Train the denoiser on points [n, dimensions], brought to unit variance first."""
         weights = torch.from_numpy(class_weights(codes, self.class_power)).to(raw.device)
         points = self._standardise(raw, weights)
@@ -116,8 +119,7 @@ class DenoisingGenerator(Generator):
             return denoiser.loss(points[rows] + self.bandwidth * kernel, labels[rows], generator)
 
         training = Training(self.sizes_.steps, self.batch_rows, self.learning_rate)
-        with progress.stage("diffusion", total=training.steps, unit="steps") as stage:
-            train(denoiser, loss, training=training, stage=stage)
+        trainer.train(stage, denoiser, loss, training=training, generator=generator)
         self.denoiser_ = denoiser
 
     def _measure_sharpness(self, table: pl.DataFrame, codes: Codes, *, classes: int, seed: int) -> None:
@@ -143,19 +145,13 @@ class DenoisingGenerator(Generator):
     def _sample(self, rows: int, code: int, seed: int, progress: Progress) -> pl.DataFrame:
         if not self.encoder_.modelled:
             return self.encoder_.decode(np.zeros((rows, 0)))
-        denoiser = self._at_work()
-        return mint_chunks(
-            lambda size, generator: self._decode(self._draw(denoiser, size, code, generator)),
-            rows=rows,
-            seed=(seed, code),
-            device=self.mean_.device,
-            progress=progress,
-        )
+        return mint_chunks(self.minter(code), rows=rows, seed=(seed, code), device=self.mean_.device, progress=progress)
 
-    def _at_work(self) -> Denoiser:
-        """Give the denoiser in the precision that sampling computes in."""
+    def minter(self, code: int) -> Mint:
+        """Prepare to mint rows of one class, in the precision that sampling computes in."""
         kind = find_precision(self.precision, self.mean_.device)
-        return self.denoiser_ if kind == torch.float32 else deepcopy(self.denoiser_).to(kind)
+        denoiser = self.denoiser_ if kind == torch.float32 else deepcopy(self.denoiser_).to(kind)
+        return lambda rows, generator: self._decode(self._draw(denoiser, rows, code, generator))
 
     @torch.no_grad()
     def _draw(self, denoiser: Denoiser, rows: int, code: int, generator: torch.Generator) -> Tensor:
@@ -184,26 +180,35 @@ class DenoisingGenerator(Generator):
     def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         arrays, columns = self.encoder_.to_state()
         if self.encoder_.modelled:
-            arrays |= module_arrays(self.denoiser_, "denoiser")
-            arrays |= {"points/mean": self.mean_.cpu().numpy(), "points/spread": self.spread_.cpu().numpy()}
+            arrays |= self.denoiser_arrays()
         learnt = {"columns": columns, "sizes": dataclasses.asdict(self.sizes_)}
         if self.encoder_.modelled:
             learnt["sharpness"] = dataclasses.asdict(self.sharpness_)
         return arrays, learnt
+
+    def denoiser_arrays(self, prefix: str = "") -> dict[str, npt.NDArray[Any]]:
+        """Give the denoiser and the scale of its points as arrays by name."""
+        scale = {"mean": self.mean_.cpu().numpy(), "spread": self.spread_.cpu().numpy()}
+        named = {f"{prefix}points/{name}": array for name, array in scale.items()}
+        return module_arrays(self.denoiser_, f"{prefix}denoiser") | named
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], learnt: Mapping[str, Any], schema: Schema) -> None:
         self.encoder_ = Encoder.from_state(schema, arrays, learnt["columns"])
         self.sizes_ = Sizes.from_json(learnt["sizes"])
         if not self.encoder_.modelled:
             return
+        self._restore_denoiser(arrays, classes=len(self.classes_.values))
+        self.sharpness_ = Sharpness.from_json(learnt["sharpness"], classes=len(self.classes_.values))
+
+    def _restore_denoiser(self, arrays: Mapping[str, npt.NDArray[Any]], *, classes: int, prefix: str = "") -> None:
+        """Take up what `denoiser_arrays` gave."""
         device = find_device(self.device)
         with torch.device("meta"):
-            self.denoiser_ = self._make_denoiser(len(self.classes_.values))
-        restore_module(self.denoiser_, arrays, "denoiser", device)
-        self.sharpness_ = Sharpness.from_json(learnt["sharpness"], classes=len(self.classes_.values))
+            self.denoiser_ = self._make_denoiser(classes)
+        restore_module(self.denoiser_, arrays, f"{prefix}denoiser", device)
         shape = (self.sizes_.dimensions,)
-        self.mean_ = restore_array(arrays, "points/mean", shape).to(device)
-        self.spread_ = restore_array(arrays, "points/spread", shape).to(device)
+        self.mean_ = restore_array(arrays, f"{prefix}points/mean", shape).to(device)
+        self.spread_ = restore_array(arrays, f"{prefix}points/spread", shape).to(device)
 
     @abstractmethod
     def _decode(self, points: Tensor) -> pl.DataFrame:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from flowmint.diffusion.adversarial import Critic, RowGenerator, choose, choose_softly, critic_loss
-from flowmint.diffusion.train import ClassRows, Opponent, Training, build, train
+from flowmint.diffusion.train import ClassRows, Opponent, Training, build
 from flowmint.generators.cells import CellGenerator, CellRows, numbers_of
 from flowmint.generators.tensors import spawn_seeds
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from flowmint.generators.sizes import Sizes
-    from flowmint.progress import Progress
+    from flowmint.generators.trainer import Trainer
 
 MOMENTUM, MEMORY = 0.0, 0.9
 """Decays of Adam's averages in which a game is stable (Gulrajani et al. 2017, algorithm 1)."""
@@ -88,7 +88,7 @@ class GAN(CellGenerator):
         inputs = len(parts.numbers) + sum(parts.counts)
         return Critic(inputs=inputs, classes=classes, width=self.sizes_.width, blocks=1, pack=self.pack)
 
-    def _train(self, rows: CellRows, labels: Tensor, *, classes: int, seed: int, progress: Progress) -> RowGenerator:
+    def _train(self, rows: CellRows, labels: Tensor, *, classes: int, seed: int, trainer: Trainer) -> RowGenerator:
         device, seeds = labels.device, spawn_seeds(seed, 2)
         network = build(lambda: self._make_network(classes), seed=seeds[0], device=device)
         critic = build(lambda: self._make_critic(classes), seed=seeds[1], device=device)
@@ -113,8 +113,7 @@ class GAN(CellGenerator):
             self.sizes_.steps, self.batch_rows, self.learning_rate, weight_decay=0.0, momentum=MOMENTUM, memory=MEMORY
         )
         opponent = Opponent(critic, judge, turns=self.critic_steps, learning_rate=self.learning_rate)
-        with progress.stage("adversaries", total=training.steps, unit="steps") as stage:
-            train(network, loss, training=training, stage=stage, opponent=opponent)
+        trainer.train("adversaries", network, loss, training=training, generator=generator, opponent=opponent)
         return network
 
     def _show(self, rows: CellRows, generator: torch.Generator) -> Tensor:

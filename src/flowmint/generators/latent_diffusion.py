@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+import polars as pl
 import torch
 from torch import Tensor
 
 from flowmint.diffusion.autoencoder import Autoencoder, reconstruction_loss
-from flowmint.diffusion.train import Training, build, train
+from flowmint.diffusion.train import Training, build
 from flowmint.encode.encoder import Encoder
+from flowmint.errors import ModelError
 from flowmint.generators.cells import CellRows, cut, draw_mixed, numbers_of
+from flowmint.generators.data_diffusion import DataDiffusion
 from flowmint.generators.denoising import DenoisingGenerator
+from flowmint.generators.sharpness import MANY_ROWS
 from flowmint.generators.sizes import Sizes
 from flowmint.generators.tensors import find_device, module_arrays, restore_module, spawn_seeds
 
@@ -20,12 +25,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy.typing as npt
-    import polars as pl
 
     from flowmint.flows.schema import Schema
     from flowmint.generators.base import Codes
-    from flowmint.progress import Progress
+    from flowmint.generators.chunks import Mint
+    from flowmint.generators.trainer import Trainer
 
+
+BESIDE = "columns/"
+"""What the names of the second denoiser's arrays begin with."""
 
 MIXING = 0.15
 """Share of columns that are mixed in tables that have categorical columns."""
@@ -45,6 +53,8 @@ class LatentDiffusion(DenoisingGenerator):
         autoencoder_steps: Training steps of the autoencoder.
         autoencoder_learning_rate: Highest learning rate of the autoencoder.
         latent_noise: Noise added to latents while the autoencoder trains, in units of their spread.
+        direct: Share of the rows of a class of at most `MANY_ROWS` real rows that are drawn from the columns
+            themselves, by a second denoiser, and not from latents; 0 for none.
         mixing: Share of a row's columns that are replaced by other rows' while the autoencoder trains, so that it
             learns to describe any row rather than the few that there are.
     """
@@ -58,8 +68,9 @@ class LatentDiffusion(DenoisingGenerator):
     autoencoder_learning_rate: float = 3e-3
     latent_noise: float = 0.05
     mixing: float | None = None
+    direct: float = 0.5
 
-    def _fit(self, table: pl.DataFrame, codes: Codes, schema: Schema, classes: int, progress: Progress) -> None:
+    def _fit(self, table: pl.DataFrame, codes: Codes, schema: Schema, classes: int, trainer: Trainer) -> None:
         # Encoder and autoencoder see classes as frequent as they are: resolution follows the rows there are,
         # and only the denoiser, which is told the class, sees rare classes more often.
         self.encoder_ = Encoder.fit(table, schema)
@@ -75,16 +86,27 @@ class LatentDiffusion(DenoisingGenerator):
         )
         if not numbers:
             return
-        seeds = spawn_seeds(self.seed, 4)
+        seeds = spawn_seeds(self.seed, 5)
         device = find_device(self.device)
         self.cells_ = cut(self.encoder_, self.sizes_.cells, device)
-        normal = torch.from_numpy(self.encoder_.encode(table, seed=seeds[0])).to(device)
-        rows = CellRows.of(self.cells_, normal)
-        self.autoencoder_ = self._fit_autoencoder(rows, seeds[1], progress)
+        encoded = self.encoder_.encode(table, seed=seeds[0])
+        trainer.begin(encoded, codes)
+        rows = CellRows.of(self.cells_, torch.from_numpy(encoded).to(device))
+        self.autoencoder_ = self._fit_autoencoder(rows, seeds[1], trainer)
         with torch.no_grad():
             latents = self.autoencoder_.encode(rows.normal, rows.cells)
-        self._fit_denoiser(latents, codes, classes=classes, seed=seeds[2], progress=progress)
+        self._fit_denoiser(latents, codes, classes=classes, seed=seeds[2], trainer=trainer)
         self._measure_sharpness(table, codes, classes=classes, seed=seeds[3])
+        rare = np.bincount(codes, minlength=classes) <= MANY_ROWS
+        self.direct_, self.rare_ = None, tuple(rare.tolist())
+        if self.direct and rare.any():
+            self.direct_ = self._make_direct()
+            self.direct_.learn_beside(self, table, codes, classes=classes, seed=seeds[4], trainer=trainer)
+
+    def _make_direct(self) -> DataDiffusion:
+        """Make what learns the columns themselves, with the settings that are shared."""
+        shared = {part.name for part in fields(DenoisingGenerator)}
+        return DataDiffusion(**{name: value for name, value in self.get_params(deep=False).items() if name in shared})
 
     def _make_autoencoder(self) -> Autoencoder:
         return Autoencoder(
@@ -93,7 +115,7 @@ class LatentDiffusion(DenoisingGenerator):
             width=self.autoencoder_width or self.sizes_.width,
         )
 
-    def _fit_autoencoder(self, rows: CellRows, seed: int, progress: Progress) -> Autoencoder:
+    def _fit_autoencoder(self, rows: CellRows, seed: int, trainer: Trainer) -> Autoencoder:
         autoencoder = build(self._make_autoencoder, seed=seed, device=rows.normal.device)
         generator = torch.Generator(rows.normal.device).manual_seed(seed)
         mixing = self._mixing()
@@ -112,8 +134,7 @@ class LatentDiffusion(DenoisingGenerator):
             )
 
         training = Training(self.sizes_.autoencoder_steps, self.batch_rows, self.autoencoder_learning_rate)
-        with progress.stage("autoencoder", total=training.steps, unit="steps") as stage:
-            train(autoencoder, loss, training=training, stage=stage)
+        trainer.train("autoencoder", autoencoder, loss, training=training, generator=generator)
         return autoencoder
 
     def _mixing(self) -> float:
@@ -121,6 +142,24 @@ class LatentDiffusion(DenoisingGenerator):
         if self.mixing is not None:
             return self.mixing
         return MIXING if any(numbers_of(support) > 1 for support in self.encoder_.modelled) else 0.0
+
+    def minter(self, code: int) -> Mint:
+        """Prepare to mint rows of one class: a rare one's partly from its columns."""
+        latent = super().minter(code)
+        if self.direct_ is None or not self.rare_[code]:
+            return latent
+        shared = self.direct_.get_params(deep=False)
+        self.direct_.set_params(**{name: getattr(self, name) for name in shared})
+        direct = self.direct_.minter(code)
+
+        def mint(rows: int, generator: torch.Generator) -> pl.DataFrame:
+            straight = torch.rand(rows, generator=generator, device=generator.device) < self.direct
+            count = int(straight.sum())
+            parts = [part(size, generator) for part, size in ((latent, rows - count), (direct, count)) if size]
+            order = straight.cpu().to(torch.int8).argsort(stable=True).argsort()
+            return pl.concat(parts)[order.numpy()]
+
+        return mint
 
     @torch.no_grad()
     def _decode(self, points: Tensor) -> pl.DataFrame:
@@ -132,6 +171,9 @@ class LatentDiffusion(DenoisingGenerator):
         arrays, learnt = super()._state()
         if self.encoder_.modelled:
             arrays |= module_arrays(self.autoencoder_, "autoencoder")
+            learnt["rare"] = [] if self.direct_ is None else list(self.rare_)
+            if self.direct_ is not None:
+                arrays |= self.direct_.denoiser_arrays(BESIDE)
         return arrays, learnt
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], learnt: Mapping[str, Any], schema: Schema) -> None:
@@ -143,3 +185,27 @@ class LatentDiffusion(DenoisingGenerator):
         with torch.device("meta"):
             self.autoencoder_ = self._make_autoencoder()
         restore_module(self.autoencoder_, arrays, "autoencoder", device)
+        self.direct_, self.rare_, classes = None, check_rare(learnt["rare"], len(self.classes_.values)), self.classes_
+        if self.rare_:
+            self.direct_ = self._make_direct()
+            self.direct_.restore_beside(self, arrays, classes=len(classes.values), prefix=BESIDE)
+
+
+def check_rare(marks: object, classes: int) -> tuple[bool, ...]:
+    """Check which classes a model folder calls rare.
+
+    Args:
+        marks: What the folder holds: a truth value for each class, or an empty list for none.
+        classes: How many classes there are.
+
+    Returns:
+        The truth values.
+
+    Raises:
+        ModelError: It is anything else.
+    """
+    sound = isinstance(marks, list) and len(marks) in {0, classes} and all(isinstance(mark, bool) for mark in marks)
+    if not isinstance(marks, list) or not sound:
+        message = "its rare classes are not among its classes"
+        raise ModelError(message)
+    return tuple(marks)

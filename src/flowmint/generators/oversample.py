@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from flowmint.flows.schema import Schema
     from flowmint.generators.base import Codes
+    from flowmint.generators.trainer import Trainer
     from flowmint.progress import Progress
 
     Matrix = npt.NDArray[np.float64]
@@ -50,7 +51,7 @@ class Oversampler(Generator):
     standardised: bool = False
     neighbours: int = 5
 
-    def _fit(self, table: pl.DataFrame, codes: Codes, schema: Schema, classes: int, progress: Progress) -> None:
+    def _fit(self, table: pl.DataFrame, codes: Codes, schema: Schema, classes: int, trainer: Trainer) -> None:
         self.encoder_ = Encoder.fit(table, schema)
         self._remember(self.encoder_.states(table), codes)
 

@@ -37,6 +37,7 @@ DECIMAL: dict[str, tuple[float, float]] = {
     "class_power": (0.0, 1.0),
     "latent_noise": (0.0, 10.0),
     "mixing": (0.0, 1.0),
+    "direct": (0.0, 1.0),
     "sharpness": (0.0, 10.0),
     "beta": (0.0, 1000.0),
     "penalty": (0.0, 1000.0),

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from flowmint.diffusion.autoencoder import reconstruction_loss
-from flowmint.diffusion.train import ClassRows, Training, build, train
+from flowmint.diffusion.train import ClassRows, Training, build
 from flowmint.diffusion.variational import VariationalAutoencoder
 from flowmint.generators.cells import CellGenerator, CellRows, numbers_of
 
 if TYPE_CHECKING:
     from flowmint.generators.sizes import Sizes
-    from flowmint.progress import Progress
+    from flowmint.generators.trainer import Trainer
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -47,7 +47,7 @@ class VAE(CellGenerator):
         )
 
     def _train(
-        self, rows: CellRows, labels: Tensor, *, classes: int, seed: int, progress: Progress
+        self, rows: CellRows, labels: Tensor, *, classes: int, seed: int, trainer: Trainer
     ) -> VariationalAutoencoder:
         network = build(lambda: self._make_network(classes), seed=seed, device=labels.device)
         generator = torch.Generator(labels.device).manual_seed(seed)
@@ -68,6 +68,5 @@ class VAE(CellGenerator):
             return error + self.beta * divergence
 
         training = Training(self.sizes_.steps, self.batch_rows, self.learning_rate)
-        with progress.stage("autoencoder", total=training.steps, unit="steps") as stage:
-            train(network, loss, training=training, stage=stage)
+        trainer.train("autoencoder", network, loss, training=training, generator=generator)
         return network
