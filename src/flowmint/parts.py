@@ -42,6 +42,8 @@ class Wanted:
         label: Write the class too, in a column of this name.
         seed: Seed of the draw.
         part_rows: Rows of each part but the last; with the seed they tell which rows are minted.
+        quality: How much time sampling takes: ``fast``, ``balanced`` or ``best``; the model's own if absent.
+        device: Where to mint: ``cpu``, ``cuda`` or ``auto``; where the model was fitted if absent.
     """
 
     rows: int
@@ -49,6 +51,8 @@ class Wanted:
     label: str | None = None
     seed: int = 0
     part_rows: int = PART_ROWS
+    quality: str | None = None
+    device: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +66,8 @@ class Request:
         label: Name of the column that tells the class; None for no such column.
         seed: Seed of the draw.
         part_rows: Rows of each part but the last.
+        quality: How much time sampling takes; None for the model's own choice.
+        device: What mints, ``cpu`` or ``cuda``: their random numbers differ.
     """
 
     model: str
@@ -70,6 +76,8 @@ class Request:
     label: str | None
     seed: int
     part_rows: int
+    quality: str | None
+    device: str
 
     @property
     def sizes(self) -> list[int]:
@@ -92,7 +100,7 @@ def mint_file(model: str | Path, out: str | Path, wanted: Wanted, *, progress: P
     Raises:
         ModelError: The model folder is absent or damaged.
         LabelError: The model knows no such class.
-        SettingError: What is wanted is no number of rows, or ``label`` is a column of the model.
+        SettingError: What is wanted is no number of rows or no quality of the model, or ``label`` is a column of it.
         WriteError: The file cannot be written; nothing is left behind.
     """
     place = Path(out)
@@ -127,7 +135,7 @@ def mint_folder(model: str | Path, out: str | Path, wanted: Wanted, *, progress:
     Raises:
         ModelError: The model folder is absent or damaged.
         LabelError: The model knows no such class.
-        SettingError: What is wanted is no number of rows, or ``label`` is a column of the model.
+        SettingError: What is wanted is no number of rows or no quality of the model, or ``label`` is a column of it.
         WriteError: The folder holds something else, or cannot be written; finished parts stay.
     """
     folder = Path(out)
@@ -141,7 +149,7 @@ def mint_folder(model: str | Path, out: str | Path, wanted: Wanted, *, progress:
 
 def _request(model: str | Path, wanted: Wanted) -> tuple[Request, Generator]:
     """Check what is wanted of a model, and load it."""
-    generator = load_generator(model)
+    generator = load_generator(model, device=wanted.device).at_quality(wanted.quality)
     for name, value in (("rows", wanted.rows), ("part_rows", wanted.part_rows)):
         if value < 1:
             message = f"{name} is {value}; give a whole number, 1 or more"
@@ -151,7 +159,8 @@ def _request(model: str | Path, wanted: Wanted) -> tuple[Request, Generator]:
         raise SettingError(message)
     generator.sample_table(0, label=wanted.class_name)  # refuses a class that it does not know
     known = generator.classes_.names[0] if wanted.class_name is None else wanted.class_name
-    return Request(**{**asdict(wanted), "class_name": known, "model": _fingerprint(Path(model))}), generator
+    told = {"class_name": known, "model": _fingerprint(Path(model)), "device": generator.device_type}
+    return Request(**{**asdict(wanted), **told}), generator
 
 
 def _fingerprint(folder: Path) -> str:

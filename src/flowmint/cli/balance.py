@@ -12,6 +12,7 @@ from flowmint.cli import show
 from flowmint.cli.compare import command_line, write
 from flowmint.cli.options import (
     DEFAULT_GENERATOR,
+    Device,
     Force,
     ForceRules,
     GeneratorName,
@@ -19,6 +20,7 @@ from flowmint.cli.options import (
     MintedRules,
     Missing,
     OutTable,
+    Quality,
     Quiet,
     Seed,
     Source,
@@ -78,6 +80,8 @@ def balance(
     missing: Missing = "learn",
     rules: MintedRules = "auto",
     force_rules: ForceRules = False,
+    quality: Quality = None,
+    device: Device = None,
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
@@ -85,7 +89,9 @@ def balance(
     targets: Target = parse_targets(target)
     _check_usage(model, generator, targets, rules, auto=auto, report=report)
     name = generator or DEFAULT_GENERATOR
-    learner = Learner(name=name, missing=missing, rules=rules, force_rules=force_rules, seed=seed)
+    learner = Learner(
+        name=name, missing=missing, rules=rules, force_rules=force_rules, seed=seed, quality=quality, device=device
+    )
     started = time.monotonic()
     check_out(out, source=source.path)
     check_report(report, force=force)
@@ -113,7 +119,7 @@ def _generator(learner: Learner, model: Path | None) -> Generator:
         return learner.make()
     from flowmint.generators import load_generator
 
-    return load_generator(model)
+    return load_generator(model, device=learner.device).at_quality(learner.quality)
 
 
 def _choose(table: pl.DataFrame, label: str, learner: Learner, progress: Progress) -> AutoTargets:
@@ -128,6 +134,7 @@ def _choose(table: pl.DataFrame, label: str, learner: Learner, progress: Progres
         missing=learner.missing,
         rules=learner.rules,
         force_rules=learner.force_rules,
+        quality=learner.quality,
         progress=progress,
     )
 
@@ -145,6 +152,7 @@ def _try(table: pl.DataFrame, label: str, learner: Learner, target: Target, prog
         missing=learner.missing,
         rules=learner.rules,
         force_rules=learner.force_rules,
+        quality=learner.quality,
         command=command_line(),
         progress=progress,
     )

@@ -17,11 +17,13 @@ from flowmint.cli.evaluate import evaluate
 from flowmint.cli.guard import GuardedGroup, told_where
 from flowmint.cli.options import (
     DEFAULT_GENERATOR,
+    Device,
     ForceRules,
     GeneratorName,
     Learner,
     MintedRules,
     Missing,
+    Quality,
     Quiet,
     Seed,
     Source,
@@ -111,6 +113,7 @@ def fit(
     missing: Missing = "learn",
     rules: MintedRules = "auto",
     force_rules: ForceRules = False,
+    device: Device = None,
     seed: Seed = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace a model folder that exists.")] = False,
     quiet: Quiet = False,
@@ -124,7 +127,7 @@ def fit(
 
     started = time.monotonic()
     name = generator or DEFAULT_GENERATOR
-    learner = Learner(name=name, missing=missing, rules=rules, force_rules=force_rules, seed=seed)
+    learner = Learner(name=name, missing=missing, rules=rules, force_rules=force_rules, seed=seed, device=device)
     check_place(out, overwrite=force)
     check_folder(out)
     model = learner.make()
@@ -162,6 +165,8 @@ def sample(
         str | None,
         typer.Option("--label", metavar="COLUMN", help="Write the class too, in a column of this name."),
     ] = None,
+    quality: Quality = None,
+    device: Device = None,
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
@@ -176,7 +181,7 @@ def sample(
     else:
         check_out(out)
     mint = mint_folder if in_parts else mint_file
-    wanted = Wanted(rows=rows, class_name=class_name, label=label, seed=seed)
+    wanted = Wanted(rows=rows, class_name=class_name, label=label, seed=seed, quality=quality, device=device)
     with bars(quiet=quiet) as progress:
         fresh = mint(model, out, wanted, progress=progress)
     if not quiet:

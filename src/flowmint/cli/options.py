@@ -87,6 +87,25 @@ CheckedRules = Annotated[
         "show (auto); a rules file; or a profile, such as ciciot2023.",
     ),
 ]
+Quality = Annotated[
+    Literal["fast", "balanced", "best"] | None,
+    typer.Option(
+        "--quality",
+        help="How much time minting may take: fewer or more evaluations of the network for each row; the model's own "
+        "if absent.",
+        show_default=False,
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="cpu|cuda|auto",
+        help="Where networks compute; auto is a GPU where there is one. If absent the processor, or for a model folder "
+        "what it was fitted on.",
+        show_default=False,
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="The same seed gives the same result.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show neither progress nor summary.")]
 
@@ -243,6 +262,8 @@ class Learner:
         rules: What every minted row satisfies.
         force_rules: Whether the rules are kept although more real rows break one of them than may.
         seed: Its seed.
+        quality: How much time it takes to mint; None for what is usual.
+        device: Where it computes; None for what is usual.
     """
 
     name: str
@@ -250,6 +271,8 @@ class Learner:
     rules: str
     force_rules: bool
     seed: int
+    quality: str | None = None
+    device: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse to force what is not refused."""
@@ -264,7 +287,13 @@ class Learner:
         from flowmint.generators import make_generator
 
         return make_generator(
-            self.name, seed=self.seed, missing=self.missing, rules=self.rules, force_rules=self.force_rules
+            self.name,
+            seed=self.seed,
+            missing=self.missing,
+            rules=self.rules,
+            force_rules=self.force_rules,
+            quality=self.quality,
+            device=self.device,
         )
 
 

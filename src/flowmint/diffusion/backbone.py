@@ -82,12 +82,13 @@ class Backbone(nn.Module):
         Returns:
             Raw output [n, dimensions].
         """
-        condition = nn.functional.silu(self.level(waves(level)) + self.label(label))
-        hidden = self.enter(x)
+        kind = self.enter.weight.dtype
+        condition = nn.functional.silu(self.level(waves(level).to(kind)) + self.label(label))
+        hidden = self.enter(x.to(kind))
         for block in self.blocks:
             hidden = block(hidden, condition)
         output: Tensor = self.leave(nn.functional.silu(self.norm(hidden)))
-        return output
+        return output.to(x.dtype)
 
 
 def waves(level: Tensor) -> Tensor:

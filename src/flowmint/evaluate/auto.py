@@ -115,6 +115,7 @@ def choose_targets(
     missing: str = "learn",
     rules: str | Rules = "auto",
     force_rules: bool = False,
+    quality: str | None = None,
     progress: Progress = SILENT,
 ) -> AutoTargets:
     """Choose per class whether and how much to mint.
@@ -130,6 +131,7 @@ def choose_targets(
         missing: The generator's missing-value policy.
         rules: What minted rows satisfy, as `flowmint.generators.make_generator` takes it.
         force_rules: Whether they are kept although more real rows break one of them than may.
+        quality: How much time minting takes, as `flowmint.generators.make_generator` takes it.
         progress: Shows how far the work is.
 
     Returns:
@@ -143,7 +145,9 @@ def choose_targets(
     _check(shares, folds)
     rows, labels = split_label(table, label, at_least=2)
     Schema.infer(rows)
-    make = partial(make_generator, generator, seed=seed, missing=missing, rules=rules, force_rules=force_rules)
+    make = partial(
+        make_generator, generator, seed=seed, missing=missing, rules=rules, force_rules=force_rules, quality=quality
+    )
     make().check()
     names = labels.cast(pl.String)
     sizes = names.alias("class").value_counts(name="rows").sort("rows", "class", descending=[True, False])

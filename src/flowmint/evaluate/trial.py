@@ -87,6 +87,7 @@ def try_balance(
     missing: str = "learn",
     rules: str | Rules = "auto",
     force_rules: bool = False,
+    quality: str | None = None,
     command: str = "",
     progress: Progress = SILENT,
 ) -> Run:
@@ -102,6 +103,7 @@ def try_balance(
         missing: The generator's missing-value policy.
         rules: What minted rows satisfy, as `flowmint.generators.make_generator` takes it.
         force_rules: Whether they are kept although more real rows break one of them than may.
+        quality: How much time minting takes, as `flowmint.generators.make_generator` takes it.
         command: The command line to write down.
         progress: Shows how far the work is.
 
@@ -122,7 +124,8 @@ def try_balance(
     if not any(round(SHARE * counts[name]) for name in wanted):
         raise _no_rows(wanted)
     models = [
-        make_generator(generator, seed=seed, missing=missing, rules=rules, force_rules=force_rules) for seed in seeds
+        make_generator(generator, seed=seed, missing=missing, rules=rules, force_rules=force_rules, quality=quality)
+        for seed in seeds
     ]
     tries = [_try(table, label=label, model=model, target=target, progress=progress) for model in models]
     told = [name for name in wanted if all(_has_scores(one, name) for one in tries)]

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 import torch
 from torch import Tensor, nn
 
@@ -18,7 +17,7 @@ from flowmint.diffusion.autoencoder import Cells
 from flowmint.encode.cells import cell_edges
 from flowmint.encode.encoder import Encoder
 from flowmint.generators.base import Generator
-from flowmint.generators.denoising import chunks
+from flowmint.generators.chunks import mint_chunks
 from flowmint.generators.sizes import Sizes
 from flowmint.generators.tensors import find_device, module_arrays, restore_module, spawn_seeds
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy.typing as npt
+    import polars as pl
 
     from flowmint.encode.support import Support
     from flowmint.flows.schema import Schema
@@ -121,9 +121,14 @@ class CellGenerator(Generator):
         if not self.encoder_.modelled:
             return self.encoder_.decode(np.zeros((rows, 0)))
         device = find_device(self.device)
-        generator = torch.Generator(device).manual_seed(spawn_seeds(seed, code + 1)[code])
         label = torch.tensor([code], device=device)
-        return pl.concat([self._mint(size, label, generator) for size in chunks(rows, progress)])
+        return mint_chunks(
+            lambda size, generator: self._mint(size, label, generator),
+            rows=rows,
+            seed=(seed, code),
+            device=device,
+            progress=progress,
+        )
 
     @torch.no_grad()
     def _mint(self, rows: int, label: Tensor, generator: torch.Generator) -> pl.DataFrame:

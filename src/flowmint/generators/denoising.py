@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import polars as pl
 import torch
 from torch import Tensor
 
+from flowmint.diffusion import workers
 from flowmint.diffusion.backbone import Backbone
 from flowmint.diffusion.denoise import Denoiser
 from flowmint.diffusion.noise import RectifiedFlow, Schedule, VarianceExploding, VariancePreserving
@@ -19,21 +20,23 @@ from flowmint.diffusion.sample import Denoise, find_solver
 from flowmint.diffusion.train import Training, WeightedRows, build
 from flowmint.encode.encoder import Encoder
 from flowmint.generators.base import Generator
+from flowmint.generators.chunks import mint_chunks
 from flowmint.generators.sharpness import Sharpness
 from flowmint.generators.sizes import Sizes
 from flowmint.generators.tensors import (
     class_weights,
     find_device,
+    find_precision,
     module_arrays,
     restore_array,
     restore_module,
-    spawn_seeds,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     import numpy.typing as npt
+    import polars as pl
 
     from flowmint.flows.schema import Schema
     from flowmint.generators.base import Codes
@@ -47,11 +50,11 @@ SCHEDULES: dict[str, Schedule] = {
 }
 """The noise schedules by the names that settings use."""
 
-CHUNK = 8192
-"""Rows that are sampled together."""
+QUALITIES = {"fast": 4, "balanced": 8, "best": 20}
+"""Evaluations of the denoiser for each sample, by the name of the quality; what they cost: docs/performance.md."""
 
 PIECE = 2048
-"""Rows that pass through the network together: few enough for a processor's cache."""
+"""Rows that pass through the network together on a processor: few enough for its cache."""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -74,8 +77,11 @@ class DenoisingGenerator(Generator):
             `flowmint.generators.sharpness`; 0 not at all.
         schedule: Noise schedule.
         solver: Solver of the sampler.
-        evaluations: How often the denoiser is evaluated for each sample; classes that are sharpened take
-            two evaluations a step.
+        quality: How much time sampling takes: ``fast``, ``balanced`` or ``best``, see `QUALITIES`.
+        evaluations: How often the denoiser is evaluated for each sample; None for what ``quality`` says. Classes that
+            are sharpened take two evaluations a step.
+        precision: Numbers that sampling computes with: ``float32``, ``bfloat16``, or ``auto`` for bfloat16 where the
+            processor multiplies it. Training always uses float32.
         device: Where to train and sample: ``cpu``, ``cuda`` or ``auto``.
     """
 
@@ -92,7 +98,9 @@ class DenoisingGenerator(Generator):
     sharpness: float | None = None
     schedule: str = "rectified_flow"
     solver: str = "dpm_solver"
-    evaluations: int = 15
+    quality: str = "balanced"
+    evaluations: int | None = None
+    precision: str = "auto"
     device: str = "cpu"
 
     def _fit_denoiser(self, raw: Tensor, codes: Codes, *, classes: int, seed: int, trainer: Trainer) -> None:
@@ -105,7 +113,7 @@ class DenoisingGenerator(Generator):
         batches = WeightedRows(weights.cumsum(0), generator)
 
         def loss() -> Tensor:
-            rows = batches.draw(self.batch_rows)
+            rows = batches.draw(workers.share(self.batch_rows))
             kernel = torch.randn((len(rows), points.shape[1]), generator=generator, device=points.device)
             return denoiser.loss(points[rows] + self.bandwidth * kernel, labels[rows], generator)
 
@@ -136,24 +144,37 @@ class DenoisingGenerator(Generator):
     def _sample(self, rows: int, code: int, seed: int, progress: Progress) -> pl.DataFrame:
         if not self.encoder_.modelled:
             return self.encoder_.decode(np.zeros((rows, 0)))
-        generator = torch.Generator(self.mean_.device).manual_seed(spawn_seeds(seed, code + 1)[code])
-        return pl.concat([self._decode(self._draw(size, code, generator)) for size in chunks(rows, progress)])
+        denoiser = self._at_work()
+        return mint_chunks(
+            lambda size, generator: self._decode(self._draw(denoiser, size, code, generator)),
+            rows=rows,
+            seed=(seed, code),
+            device=self.mean_.device,
+            progress=progress,
+        )
+
+    def _at_work(self) -> Denoiser:
+        """Give the denoiser in the precision that sampling computes in."""
+        kind = find_precision(self.precision, self.mean_.device)
+        return self.denoiser_ if kind == torch.float32 else deepcopy(self.denoiser_).to(kind)
 
     @torch.no_grad()
-    def _draw(self, rows: int, code: int, generator: torch.Generator) -> Tensor:
+    def _draw(self, denoiser: Denoiser, rows: int, code: int, generator: torch.Generator) -> Tensor:
         """Draw points of one class [rows, dimensions]."""
-        schedule, device = self.denoiser_.schedule, generator.device
+        schedule, device = denoiser.schedule, generator.device
         each = (2 if self.solver == "heun" else 1) * (2 if self.sharpness_.strength[code] else 1)
-        grid = schedule.grid(-(-self.evaluations // each)).to(device)
+        evaluations = QUALITIES[self.quality] if self.evaluations is None else self.evaluations
+        grid = schedule.grid(-(-evaluations // each)).to(device)
         noise = torch.randn((rows, self.sizes_.dimensions), generator=generator, device=device)
         start = noise * (schedule.sigma(grid[0]) * self.sharpness_.temperature(code))
-        denoise, solve = self._denoise(code, device), find_solver(self.solver, generator)
-        parts = [solve(denoise, start[first : first + PIECE], grid, schedule) for first in range(0, rows, PIECE)]
+        denoise, solve = self._denoise(denoiser, code, device), find_solver(self.solver, generator)
+        piece = PIECE if device.type == "cpu" else rows
+        parts = [solve(denoise, start[first : first + piece], grid, schedule) for first in range(0, rows, piece)]
         return torch.cat(parts) * self.spread_ + self.mean_
 
-    def _denoise(self, code: int, device: torch.device) -> Denoise:
+    def _denoise(self, denoiser: Denoiser, code: int, device: torch.device) -> Denoise:
         """Predict clean points of one class, away from the class that it is most mistaken for."""
-        denoiser, strength = self.denoiser_, self.sharpness_.strength[code]
+        strength = self.sharpness_.strength[code]
         label, away = (torch.tensor([number], device=device) for number in (code, self.sharpness_.away[code]))
 
         def denoise(x_t: Tensor, t: Tensor) -> Tensor:
@@ -189,12 +210,3 @@ class DenoisingGenerator(Generator):
     @abstractmethod
     def _decode(self, points: Tensor) -> pl.DataFrame:
         """Turn points [rows, dimensions] into rows."""
-
-
-def chunks(rows: int, progress: Progress) -> Iterator[int]:
-    """Yield the sizes of the chunks that make up ``rows`` rows and report each when it is done."""
-    with progress.stage("sampling", total=rows, unit="rows") as stage:
-        for start in range(0, rows, CHUNK):
-            size = min(CHUNK, rows - start)
-            yield size
-            stage.advance(size)

@@ -47,6 +47,8 @@ DECIMAL: dict[str, tuple[float, float]] = {
 CHOICES: dict[str, tuple[str | bool, ...]] = {
     "missing": ("learn", "drop", "error"),
     "solver": ("dpm_solver", "heun", "euler", "ancestral"),
+    "quality": ("fast", "balanced", "best"),
+    "precision": ("auto", "float32", "bfloat16"),
     "schedule": ("rectified_flow", "variance_exploding", "variance_preserving"),
     "method": ("random", "smote", "smotenc", "borderline_smote", "adasyn"),
     "standardised": (True, False),
