@@ -113,7 +113,7 @@ def mint_file(model: str | Path, out: str | Path, wanted: Wanted, *, progress: P
     with whole_file(place) as partial, tempfile.TemporaryDirectory(dir=place.parent, prefix=".flowmint-") as folder:
         if extension == ".parquet":
             for number, part in enumerate(parts):
-                part.write_parquet(Path(folder) / _name(number))
+                part.write_parquet(Path(folder) / part_name(number))
             pl.scan_parquet(Path(folder) / "*.parquet").sink_parquet(partial, maintain_order=True)
         else:
             write_csv(parts, partial, extension)
@@ -142,9 +142,47 @@ def mint_folder(model: str | Path, out: str | Path, wanted: Wanted, *, progress:
     request, generator = _request(model, wanted)
     done = _begin(folder, request)
     for number, part in enumerate(_mint(request, generator, first=done, progress=progress), start=done):
-        write_table(part, folder / _name(number))
-        _write_manifest(folder, request, finished=number + 1)
+        write_table(part, folder / part_name(number))
+        write_manifest(folder, request, finished=number + 1)
     return sum(request.sizes[done:])
+
+
+def begin_folder(model: str | Path, out: str | Path, wanted: Wanted) -> tuple[Request, int]:
+    """Begin a folder of parts, or take up one that was interrupted, for parts that are minted elsewhere.
+
+    Args:
+        model: A model folder.
+        out: The folder, absent, empty, or begun by the same request.
+        wanted: Which rows.
+
+    Returns:
+        What is asked for, and how many parts, from the first on, are finished.
+
+    Raises:
+        FlowmintError: As `mint_folder`.
+    """
+    request, _ = _request(model, wanted)
+    return request, _begin(Path(out), request)
+
+
+def mint_part(generator: Generator, out: str | Path, request: Request, *, number: int) -> int:
+    """Mint one part of a folder that was begun; the manifest is left to whoever counts the parts.
+
+    Args:
+        generator: The model of the request.
+        out: The folder.
+        request: What is asked for.
+        number: The part's number.
+
+    Returns:
+        How many rows it has.
+
+    Raises:
+        WriteError: The part cannot be written.
+    """
+    part = next(_mint(request, generator, first=number, progress=SILENT))
+    write_table(part, Path(out) / part_name(number))
+    return part.height
 
 
 def _request(model: str | Path, wanted: Wanted) -> tuple[Request, Generator]:
@@ -191,7 +229,8 @@ def _mint(request: Request, generator: Generator, *, first: int, progress: Progr
             yield part.with_columns(pl.Series(request.label, [value]).new_from_index(0, part.height))
 
 
-def _name(number: int) -> str:
+def part_name(number: int) -> str:
+    """Name the file of a part."""
     return f"part-{number:05}.parquet"
 
 
@@ -209,7 +248,7 @@ def _begin(folder: Path, request: Request) -> int:
     except OSError as error:
         message = f"{folder} cannot be made: {error.strerror or error}"
         raise WriteError(message) from error
-    _write_manifest(folder, request, finished=0)
+    write_manifest(folder, request, finished=0)
     return 0
 
 
@@ -230,7 +269,7 @@ def _finished(folder: Path, request: Request) -> int:
         raise WriteError(message)
     sizes = request.sizes
     done = 0
-    while done < len(sizes) and _name(done) in parts and _rows_in(folder / _name(done)) == sizes[done]:
+    while done < len(sizes) and part_name(done) in parts and _rows_in(folder / part_name(done)) == sizes[done]:
         done += 1
     return done
 
@@ -243,8 +282,9 @@ def _rows_in(path: Path) -> int | None:
         return None
 
 
-def _write_manifest(folder: Path, request: Request, *, finished: int) -> None:
-    parts = {_name(number): size for number, size in enumerate(request.sizes[:finished])}
+def write_manifest(folder: Path, request: Request, *, finished: int) -> None:
+    """Name the parts that are finished, from the first on."""
+    parts = {part_name(number): size for number, size in enumerate(request.sizes[:finished])}
     content = {"format_version": VERSION, "request": asdict(request), "parts": parts}
     with whole_file(folder / MANIFEST) as partial:
         partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

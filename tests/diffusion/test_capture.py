@@ -27,7 +27,10 @@ def test_a_capture_that_gives_the_same_gradient_is_used_and_draws_nothing():
     before = generator.get_state()
 
     def capturing(plain, _):
-        return lambda: plain()
+        def again() -> None:
+            plain()
+
+        return again
 
     used = checked(gradient, weights, generator, capturing=capturing)
     assert used is not gradient

@@ -106,6 +106,19 @@ Device = Annotated[
         show_default=False,
     ),
 ]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="auto|local|ADDRESS",
+        help="Work on a Ray cluster (extra 'ray'): the one that this machine belongs to (auto), one started here "
+        "(local), or the one at an address. The folder of --out must be the same on all its nodes.",
+        show_default=False,
+    ),
+]
+Workers = Annotated[
+    int, typer.Option("--workers", min=1, metavar="N", help="With --ray: how many processes train together.")
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="The same seed gives the same result.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show neither progress nor summary.")]
 

@@ -136,9 +136,9 @@ def train(
         )
         rival = Learner(opponent.module, opponent.loss, turns)
     players = _Players(learner, rival, generator)
+    seed = 0 if generator is None else generator.initial_seed()
     done = players.go_on(keep)
     stage.advance(done)
-    seed = 0 if generator is None else generator.initial_seed()
     if training.captured and generator is not None and done < training.steps:
         learner.gradient = checked(learner.gradient, learner.weights, generator)
     for step in range(done + 1, training.steps + 1):

@@ -2,8 +2,8 @@
 
 Their number and the number of each are those of `torch.distributed` where that is initialised, by ``torchrun``, by Ray
 Train or by the caller; otherwise there is one. After each backward pass gradients are averaged, so that all workers
-take the same step from the same weights. The draws of a worker's step follow from the seed, its number and the step: nobody
-but the first needs to keep anything.
+take the same step from the same weights. The draws of a worker's step follow from the seed, its number and the step,
+so that only the first needs to keep anything.
 """
 
 from __future__ import annotations

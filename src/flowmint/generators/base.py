@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 from sklearn.base import BaseEstimator
 
+from flowmint.diffusion import workers
 from flowmint.errors import LabelError, NotFittedError, RuleError, SettingError, TableError
 from flowmint.flows.frames import FrameFormat, Native, to_polars, to_series
 from flowmint.flows.schema import Classes, Schema
@@ -132,7 +133,7 @@ class Generator(BaseEstimator, ABC):
         trainer = Trainer(progress=progress, checkpoint=keep, about=about)
         self._fit(validity.reduce(table), codes, validity.schema(schema), len(classes.values), trainer)
         self.schema_, self.classes_, self.format_ = schema, classes, frame_format
-        if keep is not None and keep is not checkpoint:
+        if keep is not None and keep is not checkpoint and workers.number() == 0:
             keep.remove()
         return self
 
