@@ -43,6 +43,7 @@ class Wanted:
         seed: Seed of the draw.
         part_rows: Rows of each part but the last; with the seed they tell which rows are minted.
         quality: How much time sampling takes: ``fast``, ``balanced`` or ``best``; the model's own if absent.
+        device: Where to mint: ``cpu``, ``cuda`` or ``auto``; where the model was fitted if absent.
     """
 
     rows: int
@@ -51,6 +52,7 @@ class Wanted:
     seed: int = 0
     part_rows: int = PART_ROWS
     quality: str | None = None
+    device: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,7 @@ class Request:
         seed: Seed of the draw.
         part_rows: Rows of each part but the last.
         quality: How much time sampling takes; None for the model's own choice.
+        device: What mints, ``cpu`` or ``cuda``: their random numbers differ.
     """
 
     model: str
@@ -74,6 +77,7 @@ class Request:
     seed: int
     part_rows: int
     quality: str | None
+    device: str
 
     @property
     def sizes(self) -> list[int]:
@@ -109,7 +113,7 @@ def mint_file(model: str | Path, out: str | Path, wanted: Wanted, *, progress: P
     with whole_file(place) as partial, tempfile.TemporaryDirectory(dir=place.parent, prefix=".flowmint-") as folder:
         if extension == ".parquet":
             for number, part in enumerate(parts):
-                part.write_parquet(Path(folder) / _name(number))
+                part.write_parquet(Path(folder) / part_name(number))
             pl.scan_parquet(Path(folder) / "*.parquet").sink_parquet(partial, maintain_order=True)
         else:
             write_csv(parts, partial, extension)
@@ -138,14 +142,52 @@ def mint_folder(model: str | Path, out: str | Path, wanted: Wanted, *, progress:
     request, generator = _request(model, wanted)
     done = _begin(folder, request)
     for number, part in enumerate(_mint(request, generator, first=done, progress=progress), start=done):
-        write_table(part, folder / _name(number))
-        _write_manifest(folder, request, finished=number + 1)
+        write_table(part, folder / part_name(number))
+        write_manifest(folder, request, finished=number + 1)
     return sum(request.sizes[done:])
+
+
+def begin_folder(model: str | Path, out: str | Path, wanted: Wanted) -> tuple[Request, int]:
+    """Begin a folder of parts, or take up one that was interrupted, for parts that are minted elsewhere.
+
+    Args:
+        model: A model folder.
+        out: The folder, absent, empty, or begun by the same request.
+        wanted: Which rows.
+
+    Returns:
+        What is asked for, and how many parts, from the first on, are finished.
+
+    Raises:
+        FlowmintError: As `mint_folder`.
+    """
+    request, _ = _request(model, wanted)
+    return request, _begin(Path(out), request)
+
+
+def mint_part(generator: Generator, out: str | Path, request: Request, *, number: int) -> int:
+    """Mint one part of a folder that was begun; the manifest is left to whoever counts the parts.
+
+    Args:
+        generator: The model of the request.
+        out: The folder.
+        request: What is asked for.
+        number: The part's number.
+
+    Returns:
+        How many rows it has.
+
+    Raises:
+        WriteError: The part cannot be written.
+    """
+    part = next(_mint(request, generator, first=number, progress=SILENT))
+    write_table(part, Path(out) / part_name(number))
+    return part.height
 
 
 def _request(model: str | Path, wanted: Wanted) -> tuple[Request, Generator]:
     """Check what is wanted of a model, and load it."""
-    generator = load_generator(model).at_quality(wanted.quality)
+    generator = load_generator(model, device=wanted.device).at_quality(wanted.quality)
     for name, value in (("rows", wanted.rows), ("part_rows", wanted.part_rows)):
         if value < 1:
             message = f"{name} is {value}; give a whole number, 1 or more"
@@ -155,7 +197,8 @@ def _request(model: str | Path, wanted: Wanted) -> tuple[Request, Generator]:
         raise SettingError(message)
     generator.sample_table(0, label=wanted.class_name)  # refuses a class that it does not know
     known = generator.classes_.names[0] if wanted.class_name is None else wanted.class_name
-    return Request(**{**asdict(wanted), "class_name": known, "model": _fingerprint(Path(model))}), generator
+    told = {"class_name": known, "model": _fingerprint(Path(model)), "device": generator.device_type}
+    return Request(**{**asdict(wanted), **told}), generator
 
 
 def _fingerprint(folder: Path) -> str:
@@ -186,7 +229,8 @@ def _mint(request: Request, generator: Generator, *, first: int, progress: Progr
             yield part.with_columns(pl.Series(request.label, [value]).new_from_index(0, part.height))
 
 
-def _name(number: int) -> str:
+def part_name(number: int) -> str:
+    """Name the file of a part."""
     return f"part-{number:05}.parquet"
 
 
@@ -204,7 +248,7 @@ def _begin(folder: Path, request: Request) -> int:
     except OSError as error:
         message = f"{folder} cannot be made: {error.strerror or error}"
         raise WriteError(message) from error
-    _write_manifest(folder, request, finished=0)
+    write_manifest(folder, request, finished=0)
     return 0
 
 
@@ -225,7 +269,7 @@ def _finished(folder: Path, request: Request) -> int:
         raise WriteError(message)
     sizes = request.sizes
     done = 0
-    while done < len(sizes) and _name(done) in parts and _rows_in(folder / _name(done)) == sizes[done]:
+    while done < len(sizes) and part_name(done) in parts and _rows_in(folder / part_name(done)) == sizes[done]:
         done += 1
     return done
 
@@ -238,8 +282,9 @@ def _rows_in(path: Path) -> int | None:
         return None
 
 
-def _write_manifest(folder: Path, request: Request, *, finished: int) -> None:
-    parts = {_name(number): size for number, size in enumerate(request.sizes[:finished])}
+def write_manifest(folder: Path, request: Request, *, finished: int) -> None:
+    """Name the parts that are finished, from the first on."""
+    parts = {part_name(number): size for number, size in enumerate(request.sizes[:finished])}
     content = {"format_version": VERSION, "request": asdict(request), "parts": parts}
     with whole_file(folder / MANIFEST) as partial:
         partial.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -255,3 +255,22 @@ class TestAModelFolder:
         place.write_text("mine")
         assert_one_line(flowmint("fit", train, "--label", "Label", "--out", place, "--force"), "taken")
         assert place.read_text() == "mine"
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:7", "gpu"])
+def test_a_device_that_is_not_there_is_told_in_one_line(flowmint, train, model, tmp_path, device, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    out = tmp_path / "out.parquet"
+    for arguments in (
+        ("fit", train, "--label", "Label", "--out", tmp_path / "fitted", "--device", device),
+        ("sample", model, "--rows", 3, "--class", "Benign", "--out", out, "--device", device),
+        ("balance", train, "--label", "Label", "--out", out, "--device", device),
+    ):
+        result = flowmint(*arguments)
+        assert result.exit_code == 1
+        assert result.stderr.count("\n") == 1
+        assert device in result.stderr
+        assert "auto" in result.stderr
+    assert not out.exists()

@@ -12,6 +12,7 @@ from flowmint.cli import show
 from flowmint.cli.compare import command_line, write
 from flowmint.cli.options import (
     DEFAULT_GENERATOR,
+    Device,
     Force,
     ForceRules,
     GeneratorName,
@@ -80,6 +81,7 @@ def balance(
     rules: MintedRules = "auto",
     force_rules: ForceRules = False,
     quality: Quality = None,
+    device: Device = None,
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
@@ -87,7 +89,9 @@ def balance(
     targets: Target = parse_targets(target)
     _check_usage(model, generator, targets, rules, auto=auto, report=report)
     name = generator or DEFAULT_GENERATOR
-    learner = Learner(name=name, missing=missing, rules=rules, force_rules=force_rules, seed=seed, quality=quality)
+    learner = Learner(
+        name=name, missing=missing, rules=rules, force_rules=force_rules, seed=seed, quality=quality, device=device
+    )
     started = time.monotonic()
     check_out(out, source=source.path)
     check_report(report, force=force)
@@ -115,7 +119,7 @@ def _generator(learner: Learner, model: Path | None) -> Generator:
         return learner.make()
     from flowmint.generators import load_generator
 
-    return load_generator(model).at_quality(learner.quality)
+    return load_generator(model, device=learner.device).at_quality(learner.quality)
 
 
 def _choose(table: pl.DataFrame, label: str, learner: Learner, progress: Progress) -> AutoTargets:

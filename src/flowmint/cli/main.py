@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ from flowmint.cli.evaluate import evaluate
 from flowmint.cli.guard import GuardedGroup, told_where
 from flowmint.cli.options import (
     DEFAULT_GENERATOR,
+    Device,
     ForceRules,
     GeneratorName,
     Learner,
@@ -24,8 +26,10 @@ from flowmint.cli.options import (
     Missing,
     Quality,
     Quiet,
+    Ray,
     Seed,
     Source,
+    Workers,
     check_folder,
     check_out,
     may_read_table,
@@ -112,12 +116,16 @@ def fit(
     missing: Missing = "learn",
     rules: MintedRules = "auto",
     force_rules: ForceRules = False,
+    device: Device = None,
+    ray: Ray = None,
+    workers: Workers = 1,
     seed: Seed = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace a model folder that exists.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Learn the rows of every class and save a model folder; a fit that was interrupted goes on when repeated."""
     from flowmint.cli.progress import bars
+    from flowmint.diffusion.workers import joined
     from flowmint.flows.schema import split_label
     from flowmint.generators.adherence import measure_adherence
     from flowmint.generators.checkpoint import Checkpoint
@@ -125,15 +133,30 @@ def fit(
 
     started = time.monotonic()
     name = generator or DEFAULT_GENERATOR
-    learner = Learner(name=name, missing=missing, rules=rules, force_rules=force_rules, seed=seed)
+    learner = Learner(name=name, missing=missing, rules=rules, force_rules=force_rules, seed=seed, device=device)
     check_place(out, overwrite=force)
     check_folder(out)
     model = learner.make()
     checkpoint = Checkpoint.beside(out, replace=force)
-    with told_where(lambda: checkpoint.reached), checkpoint, bars(quiet=quiet) as progress:
+    if workers > 1 and ray is None:
+        message = "--workers is how many processes train together on a Ray cluster; give --ray too"
+        raise typer.BadParameter(message)
+    with (
+        joined(device or "cpu") as first,
+        told_where(lambda: checkpoint.reached),
+        checkpoint if first else nullcontext(),
+        bars(quiet=quiet or not first) as progress,
+    ):
         table = source.read(progress)
         rows, labels = split_label(table, source.label_name, at_least=2)
-        model.fit(rows, labels, progress=progress, checkpoint=checkpoint)
+        if ray is None:
+            model.fit(rows, labels, progress=progress, checkpoint=checkpoint)
+        else:
+            from flowmint.cluster import fit_on_cluster
+
+            model = fit_on_cluster(model, rows, labels, checkpoint=checkpoint, workers=workers, address=ray)
+        if not first:  # of the workers that torchrun started
+            return
         model.save(out, overwrite=force)
         kept = None if quiet else measure_adherence(model, table, label=source.label_name, progress=progress)
     if kept is not None:
@@ -164,6 +187,8 @@ def sample(
         typer.Option("--label", metavar="COLUMN", help="Write the class too, in a column of this name."),
     ] = None,
     quality: Quality = None,
+    device: Device = None,
+    ray: Ray = None,
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
@@ -177,10 +202,18 @@ def sample(
         check_folder(out)
     else:
         check_out(out)
+    if ray is not None and not in_parts:
+        message = f"--ray mints into a folder of parts, but --out {out} is a file; give a name without an extension"
+        raise typer.BadParameter(message)
     mint = mint_folder if in_parts else mint_file
-    wanted = Wanted(rows=rows, class_name=class_name, label=label, seed=seed, quality=quality)
+    wanted = Wanted(rows=rows, class_name=class_name, label=label, seed=seed, quality=quality, device=device)
     with bars(quiet=quiet) as progress:
-        fresh = mint(model, out, wanted, progress=progress)
+        if ray is None:
+            fresh = mint(model, out, wanted, progress=progress)
+        else:
+            from flowmint.cluster import mint_on_cluster
+
+            fresh = mint_on_cluster(model, out, wanted, address=ray, progress=progress)
     if not quiet:
         show.written(out, rows=fresh, seconds=time.monotonic() - started)
 

@@ -96,6 +96,29 @@ Quality = Annotated[
         show_default=False,
     ),
 ]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="cpu|cuda|auto",
+        help="Where networks compute; auto is a GPU where there is one. If absent the processor, or for a model folder "
+        "what it was fitted on.",
+        show_default=False,
+    ),
+]
+Ray = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="auto|local|ADDRESS",
+        help="Work on a Ray cluster (extra 'ray'): the one that this machine belongs to (auto), one started here "
+        "(local), or the one at an address. The folder of --out must be the same on all its nodes.",
+        show_default=False,
+    ),
+]
+Workers = Annotated[
+    int, typer.Option("--workers", min=1, metavar="N", help="With --ray: how many processes train together.")
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="The same seed gives the same result.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show neither progress nor summary.")]
 
@@ -253,6 +276,7 @@ class Learner:
         force_rules: Whether the rules are kept although more real rows break one of them than may.
         seed: Its seed.
         quality: How much time it takes to mint; None for what is usual.
+        device: Where it computes; None for what is usual.
     """
 
     name: str
@@ -261,6 +285,7 @@ class Learner:
     force_rules: bool
     seed: int
     quality: str | None = None
+    device: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse to force what is not refused."""
@@ -281,6 +306,7 @@ class Learner:
             rules=self.rules,
             force_rules=self.force_rules,
             quality=self.quality,
+            device=self.device,
         )
 
 

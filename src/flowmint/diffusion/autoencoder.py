@@ -82,6 +82,7 @@ class Autoencoder(nn.Module):
     def __init__(self, *, counts: tuple[int, ...], latent_dim: int, width: int) -> None:
         super().__init__()
         self.counts = counts
+        self._starts: Tensor | None = None
         self.numbers = nn.Linear(len(counts), width)
         self.cells = nn.EmbeddingBag(sum(counts), width, mode="sum")
         self.encoder = nn.Sequential(
@@ -101,8 +102,9 @@ class Autoencoder(nn.Module):
         Returns:
             Latents [n, latent_dim].
         """
-        offsets = torch.tensor((0, *self.counts[:-1]), device=cells.device).cumsum(0)
-        hidden = self.numbers(normal) + self.cells(cells + offsets)
+        if self._starts is None or self._starts.device != cells.device:  # once: no batch waits for the host
+            self._starts = torch.tensor((0, *self.counts[:-1]), device=cells.device).cumsum(0)
+        hidden = self.numbers(normal) + self.cells(cells + self._starts)
         latents: Tensor = self.encoder(hidden)
         return latents
 

@@ -6,6 +6,9 @@ moving average of the weights, which is what remains in the module afterwards.
 A training that is interrupted can go on: after any step, weights, averages, AdamW's averages of the gradient and the
 source of the losses' randomness are all there is to know, and a `Keep` is offered copies of them. What is derived from
 the number of steps, such as the learning rate, is not kept.
+
+Where there are several workers (see `flowmint.diffusion.workers`), each calls this loop on the same module; each draws
+its own batches, and all end with the same weights.
 """
 
 from __future__ import annotations
@@ -17,6 +20,9 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from flowmint.diffusion import workers
+from flowmint.diffusion.capture import checked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -46,6 +52,9 @@ class Training:
         momentum: Decay of AdamW's average gradient; None lets it fall and rise from 0.95 to 0.85 and
             back while the learning rate rises and falls.
         memory: Decay of AdamW's average squared gradient.
+        mixed: Whether losses are computed in bfloat16 where that is precise enough (autocast); weights, averages and
+            optimiser stay float32.
+        captured: Whether a batch's gradient is computed by a CUDA graph.
     """
 
     steps: int
@@ -55,6 +64,8 @@ class Training:
     average: float = 0.995
     momentum: float | None = None
     memory: float = 0.99
+    mixed: bool = False
+    captured: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,7 +126,7 @@ def train(
         generator: What the losses draw from, if they draw.
         keep: Offered the state after each step; what it recalls is where training begins.
     """
-    learner, rival = Learner(module, training), None
+    learner, rival = Learner(module, loss, training), None
     if opponent is not None:
         turns = replace(
             training,
@@ -123,15 +134,20 @@ def train(
             learning_rate=opponent.learning_rate,
             average=0.0,
         )
-        rival = Learner(opponent.module, turns)
+        rival = Learner(opponent.module, opponent.loss, turns)
     players = _Players(learner, rival, generator)
-    done = 0 if keep is None else players.go_on(keep)
+    seed = 0 if generator is None else generator.initial_seed()
+    done = players.go_on(keep)
     stage.advance(done)
+    if training.captured and generator is not None and done < training.steps:
+        learner.gradient = checked(learner.gradient, learner.weights, generator)
     for step in range(done + 1, training.steps + 1):
+        if generator is not None:
+            workers.reseed(generator, seed=seed, step=step)
         if opponent is not None and rival is not None:
             for _ in range(opponent.turns):
-                rival.step(opponent.loss())
-        learner.step(loss())
+                rival.step()
+        learner.step()
         if keep is not None:
             keep.offer(step, players.copy)
         stage.advance(1)
@@ -145,10 +161,12 @@ class Learner:
 
     Args:
         module: What to train, in place.
+        loss: Draws a batch and returns its mean loss.
         training: Length and speed.
     """
 
-    def __init__(self, module: nn.Module, training: Training) -> None:
+    def __init__(self, module: nn.Module, loss: Callable[[], Tensor], training: Training) -> None:
+        self.loss, self.gradient = loss, self.draw_gradient
         self.module, self.training, self.index = module.train(), training, 0
         self.averaged = deepcopy(module)
         self.weights: list[Tensor] = list(module.parameters())
@@ -168,11 +186,21 @@ class Learner:
             cycle_momentum=training.momentum is None,
         )
 
-    def step(self, loss: Tensor) -> None:
-        """Follow the gradient of one batch's mean loss."""
-        training = self.training
+    def draw_gradient(self) -> None:
+        """Draw a batch and leave the gradient of its mean loss in the weights."""
         self.optimiser.zero_grad(set_to_none=True)
+        # weights are cast anew each time: a graph that is replayed must not use those of another step
+        with torch.autocast(
+            self.weights[0].device.type, torch.bfloat16, enabled=self.training.mixed, cache_enabled=False
+        ):
+            loss = self.loss()
         torch.autograd.backward(loss, inputs=self.weights)
+
+    def step(self) -> None:
+        """Follow the gradient of one batch's mean loss, or of all workers' batches."""
+        training = self.training
+        self.gradient()
+        workers.average(weight.grad for weight in self.weights if weight.grad is not None)
         nn.utils.clip_grad_norm_(self.weights, 1.0)
         self.optimiser.step()
         self.index += 1
@@ -241,17 +269,19 @@ class _Players:
         """Give a copy of the present state."""
         return {name: tensor.detach().clone() for name, tensor in self.state().items()}
 
-    def go_on(self, keep: Keep) -> int:
-        """Take up what was kept last; tell after how many steps it was."""
+    def go_on(self, keep: Keep | None) -> int:
+        """Take up what was kept last, by the first worker; tell after how many steps it was."""
         training = self.learner.training
-        kept = keep.recall(self.state(), steps=training.steps)
-        if kept is None:
+        kept = None if keep is None else keep.recall(self.state(), steps=training.steps)
+        step = workers.from_first(0 if kept is None else kept[0], self.learner.weights[0].device)
+        if step == 0:
             return 0
-        step, state = kept
+        state = self.copy() if kept is None else kept[1]
         for name, player in (("learner", self.learner), ("opponent", self.rival)):
             if player is not None:
                 own = {key.removeprefix(f"{name}/"): tensor for key, tensor in state.items() if key.startswith(name)}
                 player.restore(own, index=step * player.training.steps // training.steps)
+        workers.spread(tensor for name, tensor in self.state().items() if name != "generator")
         if self.generator is not None:
             self.generator.set_state(state["generator"])
         return step

@@ -65,6 +65,7 @@ def make_generator(
     rules: str | Rules = "auto",
     force_rules: bool = False,
     quality: str | None = None,
+    device: str | None = None,
 ) -> Generator:
     """Make a generator with its default settings.
 
@@ -75,33 +76,37 @@ def make_generator(
         rules: What every minted row satisfies: ``auto``, ``none``, a rules file, a profile, or rules.
         force_rules: Whether rules are kept although more real rows break one of them than may.
         quality: How much time sampling takes, see `Generator.at_quality`; None for what is usual.
+        device: Where it computes: ``cpu``, ``cuda`` or ``auto``; None for what is usual.
 
     Returns:
         The generator, not yet fitted.
 
     Raises:
-        SettingError: There is no generator of that name, or it has no such quality.
+        SettingError: There is no generator of that name, it has no such quality, or there is no such device.
     """
     if name not in GENERATORS:
         message = f"unknown generator {name!r}; {nearest(name, GENERATORS, show=len(GENERATORS))}"
         raise SettingError(message)
     made = GENERATORS[name](seed=seed, missing=missing, rules=rules, force_rules=force_rules)
-    return made.at_quality(quality)
+    return made.at_quality(quality).on_device(device)
 
 
-def load_generator(folder: str | Path) -> Generator:
+def load_generator(folder: str | Path, *, device: str | None = None) -> Generator:
     """Read a fitted generator of any kind from a model folder.
 
     Args:
         folder: What `Generator.save` wrote.
+        device: Where to sample: ``cpu``, ``cuda`` or ``auto``; None for the device that it was fitted on, or the
+            processor where that is absent.
 
     Returns:
         The fitted generator.
 
     Raises:
         ModelError: The folder is absent, damaged or of another version.
+        SettingError: There is no such device.
     """
     model = read_folder(folder)
     if model.generator not in MODELS:
         raise model.error(f"unknown generator {model.generator!r}; {nearest(model.generator, MODELS)}")
-    return MODELS[model.generator].from_folder(model)
+    return MODELS[model.generator].from_folder(model, device=device)

@@ -15,12 +15,14 @@ import numpy as np
 import polars as pl
 from sklearn.base import BaseEstimator
 
+from flowmint.diffusion import workers
 from flowmint.errors import LabelError, NotFittedError, RuleError, SettingError, TableError
 from flowmint.flows.frames import FrameFormat, Native, to_polars, to_series
 from flowmint.flows.schema import Classes, Schema
 from flowmint.generators.checkpoint import Checkpoint
 from flowmint.generators.folder import ModelFolder, read_folder, write_folder
 from flowmint.generators.settings import check_setting, check_settings, is_whole
+from flowmint.generators.tensors import device_here, find_device
 from flowmint.generators.trainer import Trainer
 from flowmint.generators.validity import AUTO, GIVEN, Validity
 from flowmint.progress import SILENT, Progress, Within
@@ -127,11 +129,11 @@ class Generator(BaseEstimator, ABC):
         validity = Validity.learn(self.rules, table, names, force=self.force_rules, progress=progress)
         self.validity_ = validity
         keep = Checkpoint(Path(checkpoint)) if isinstance(checkpoint, str | Path) else checkpoint
-        about = {"generator": self.name, "settings": self._settings()}
+        about = {"generator": self.name, "settings": self._settings(), "device": self.device_type}
         trainer = Trainer(progress=progress, checkpoint=keep, about=about)
         self._fit(validity.reduce(table), codes, validity.schema(schema), len(classes.values), trainer)
         self.schema_, self.classes_, self.format_ = schema, classes, frame_format
-        if keep is not None and keep is not checkpoint:
+        if keep is not None and keep is not checkpoint and workers.number() == 0:
             keep.remove()
         return self
 
@@ -232,6 +234,33 @@ class Generator(BaseEstimator, ABC):
                 part = Within(stage, name="sampling", most=size)
                 yield self.sample_table(size, label=label, seed=part_seed(seed, number), progress=part)
 
+    def on_device(self, device: str | None) -> Self:
+        """Choose where to train and sample, before fitting; `flowmint.load_generator` chooses it for a fitted one.
+
+        Args:
+            device: ``cpu``, ``cuda``, ``cuda:1``, or ``auto`` for a GPU if there is one; None leaves it as it is.
+
+        Returns:
+            The generator itself.
+
+        Raises:
+            SettingError: There is no such device, or the generator trains no network.
+        """
+        if device is None:
+            return self
+        found = find_device(device)
+        if "device" in self.get_params(deep=False):
+            self.set_params(device=device)
+        elif found.type != "cpu" and device != "auto":
+            message = f"{self.name} trains no network and computes on the processor; leave it out (--device, device)"
+            raise SettingError(message)
+        return self
+
+    @property
+    def device_type(self) -> str:
+        """What it computes on here: ``cpu`` or ``cuda``."""
+        return find_device(self.get_params(deep=False).get("device", "cpu")).type
+
     def at_quality(self, quality: str | None) -> Self:
         """Choose how much time sampling takes.
 
@@ -297,10 +326,22 @@ class Generator(BaseEstimator, ABC):
         return cls.from_folder(model)
 
     @classmethod
-    def from_folder(cls, model: ModelFolder) -> Self:
-        """Rebuild a generator from a folder that was read."""
+    def from_folder(cls, model: ModelFolder, *, device: str | None = None) -> Self:
+        """Rebuild a generator from a folder that was read, on a device or on the one that it was fitted on.
+
+        Where that is absent it is the processor: what was learnt does not depend on where.
+
+        Raises:
+            ModelError: The folder is damaged.
+            SettingError: There is no such device.
+        """
+        if device is not None:
+            find_device(device)
         with model.guard():
-            generator = cls(**model.settings(f.name for f in dataclasses.fields(cls)))
+            settings = model.settings(f.name for f in dataclasses.fields(cls))
+            if "device" in settings:
+                settings = {**settings, "device": device or device_here(settings["device"])}
+            generator = cls(**settings)
             generator.check()
             generator.schema_ = Schema.from_json(model.about["schema"])
             generator.classes_ = Classes.from_json(model.about["classes"])

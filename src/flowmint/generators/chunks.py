@@ -20,7 +20,10 @@ Mint = Callable[[int, torch.Generator], pl.DataFrame]
 """Mints so many rows with a source of randomness; may be called from several threads at once."""
 
 CHUNK = 8192
-"""Rows that are minted together."""
+"""Rows that a processor mints together."""
+
+LARGE_CHUNK = 1 << 18
+"""Rows that a GPU mints together: enough for it to be busy with each kernel."""
 
 
 def mint_chunks(
@@ -46,7 +49,8 @@ def mint_chunks(
     Returns:
         The rows [rows, columns].
     """
-    sizes = [min(CHUNK, rows - start) for start in range(0, rows, CHUNK)]
+    most = CHUNK if device.type == "cpu" else LARGE_CHUNK
+    sizes = [min(most, rows - start) for start in range(0, rows, most)]
 
     def work(number: int) -> pl.DataFrame:
         own = int(np.random.default_rng([*seed, number]).integers(2**63))

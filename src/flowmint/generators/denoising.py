@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from flowmint.diffusion import workers
 from flowmint.diffusion.backbone import Backbone
 from flowmint.diffusion.denoise import Denoiser
 from flowmint.diffusion.noise import RectifiedFlow, Schedule, VarianceExploding, VariancePreserving
@@ -53,7 +54,7 @@ QUALITIES = {"fast": 4, "balanced": 8, "best": 16}
 """Evaluations of the denoiser for each sample, by the name of the quality; what they cost: docs/performance.md."""
 
 PIECE = 2048
-"""Rows that pass through the network together: few enough for a processor's cache."""
+"""Rows that pass through the network together on a processor: few enough for its cache."""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -114,7 +115,7 @@ class DenoisingGenerator(Generator):
         batches = WeightedRows(weights.cumsum(0), generator)
 
         def loss() -> Tensor:
-            rows = batches.draw(self.batch_rows)
+            rows = batches.draw(workers.share(self.batch_rows))
             kernel = torch.randn((len(rows), points.shape[1]), generator=generator, device=points.device)
             return denoiser.loss(points[rows] + self.bandwidth * kernel, labels[rows], generator)
 
@@ -163,7 +164,8 @@ class DenoisingGenerator(Generator):
         noise = torch.randn((rows, self.sizes_.dimensions), generator=generator, device=device)
         start = noise * (schedule.sigma(grid[0]) * self.sharpness_.temperature(code))
         denoise, solve = self._denoise(denoiser, code, device), find_solver(self.solver, generator)
-        parts = [solve(denoise, start[first : first + PIECE], grid, schedule) for first in range(0, rows, PIECE)]
+        piece = PIECE if device.type == "cpu" else rows
+        parts = [solve(denoise, start[first : first + piece], grid, schedule) for first in range(0, rows, piece)]
         return torch.cat(parts) * self.spread_ + self.mean_
 
     def _denoise(self, denoiser: Denoiser, code: int, device: torch.device) -> Denoise:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor, nn
 
+from flowmint.diffusion import workers
 from flowmint.diffusion.adversarial import Critic, RowGenerator, choose, choose_softly, critic_loss
 from flowmint.diffusion.train import ClassRows, Opponent, Training, build
 from flowmint.generators.cells import CellGenerator, CellRows, numbers_of
@@ -94,7 +95,7 @@ class GAN(CellGenerator):
         critic = build(lambda: self._make_critic(classes), seed=seeds[1], device=device)
         generator = torch.Generator(device).manual_seed(seed)
         source = ClassRows.of(labels, classes=classes, power=self.class_power, generator=generator)
-        packs = -(-self.batch_rows // self.pack)
+        packs = -(-workers.share(self.batch_rows) // self.pack)
 
         def judge() -> Tensor:
             label = source.draw_classes(packs)

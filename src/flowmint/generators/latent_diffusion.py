@@ -10,6 +10,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from flowmint.diffusion import workers
 from flowmint.diffusion.autoencoder import Autoencoder, reconstruction_loss
 from flowmint.diffusion.train import Training, build
 from flowmint.encode.encoder import Encoder
@@ -123,7 +124,7 @@ class LatentDiffusion(DenoisingGenerator):
         weights = tuple(float(numbers_of(support)) for support in self.encoder_.modelled)
 
         def loss() -> Tensor:
-            chosen = draw_mixed(rows.normal.shape, self.batch_rows, share=mixing, generator=generator)
+            chosen = draw_mixed(rows.normal.shape, workers.share(self.batch_rows), share=mixing, generator=generator)
             batch = rows.gather(chosen)
             latents = autoencoder.encode(batch.normal, batch.cells)
             spread = latents.detach().std(dim=0, correction=0)

@@ -37,13 +37,50 @@ def find_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
-    except RuntimeError as error:
-        message = f"device is {name!r}; allowed: 'cpu', 'cuda', 'auto'"
+    except (RuntimeError, TypeError) as error:
+        message = f"device is {name!r}; allowed: 'cpu', 'cuda' (or 'cuda:1' for the second GPU), 'auto'"
         raise SettingError(message) from error
-    if device.type not in {"cpu", "cuda"} or (device.type == "cuda" and not torch.cuda.is_available()):
-        message = f"device {name!r} is not available here; use 'cpu' or 'auto'"
+    if device.type not in {"cpu", "cuda"}:
+        message = f"device is {name!r}; allowed: 'cpu', 'cuda', 'auto'"
+        raise SettingError(message)
+    if device.type == "cuda" and (why := lacking_cuda(device.index)):
+        message = f"device {name!r} is not there: {why}; use 'cpu', or 'auto' for a GPU where there is one"
         raise SettingError(message)
     return device
+
+
+def device_here(name: str) -> str:
+    """Give a device's name, or ``cpu`` where a GPU of that name is not there.
+
+    Args:
+        name: What a model was fitted on.
+
+    Raises:
+        SettingError: It is no device's name.
+    """
+    try:
+        find_device(name)
+    except SettingError:
+        if str(name).split(":", maxsplit=1)[0] == "cuda":
+            return "cpu"
+        raise
+    return name
+
+
+def lacking_cuda(index: int | None) -> str | None:
+    """Tell why a GPU cannot be used, and what would help; None if it can.
+
+    Args:
+        index: Its number; None for any.
+    """
+    if torch.version.cuda is None:
+        return f"torch {torch.__version__} is a build without CUDA, install one with it (https://pytorch.org)"
+    if not torch.cuda.is_available():
+        return f"torch is built for CUDA {torch.version.cuda} but finds no GPU, see what nvidia-smi tells"
+    found = torch.cuda.device_count()
+    if index is not None and index >= found:
+        return f"there {'is' if found == 1 else 'are'} {found}, numbered from cuda:0"
+    return None
 
 
 def find_precision(name: str, device: torch.device) -> torch.dtype:

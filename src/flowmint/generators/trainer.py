@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 import flowmint
+from flowmint.diffusion import workers
 from flowmint.diffusion.train import train
 from flowmint.progress import SILENT, Progress
 
@@ -48,8 +49,8 @@ class Trainer:
         Raises:
             ModelError: The checkpoint is of another fit, or damaged.
         """
-        if self.checkpoint is not None:
-            versions = {"flowmint": flowmint.__version__, "torch": torch.__version__}
+        if self.checkpoint is not None and workers.number() == 0:
+            versions = {"flowmint": flowmint.__version__, "torch": torch.__version__, "workers": workers.count()}
             self.checkpoint.begin({**self.about, **versions, "data": digest(rows, codes)})
 
     def train(
@@ -76,7 +77,9 @@ class Trainer:
             ModelError: What is kept of the stage is damaged.
             WriteError: The checkpoint cannot be written.
         """
-        keep = None if self.checkpoint is None else self.checkpoint.stage(stage)
+        keep = None if self.checkpoint is None or workers.number() else self.checkpoint.stage(stage)
+        if generator.device.type == "cuda" and opponent is None:  # a game between two is less forgiving
+            training = replace(training, mixed=True, captured=True)
         try:
             with self.progress.stage(stage, total=training.steps, unit="steps") as shown:
                 train(module, loss, training=training, stage=shown, opponent=opponent, generator=generator, keep=keep)

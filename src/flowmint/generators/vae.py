@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
+from flowmint.diffusion import workers
 from flowmint.diffusion.autoencoder import reconstruction_loss
 from flowmint.diffusion.train import ClassRows, Training, build
 from flowmint.diffusion.variational import VariationalAutoencoder
@@ -55,7 +56,7 @@ class VAE(CellGenerator):
         weights = tuple(float(numbers_of(support)) for support in self.encoder_.modelled)
 
         def loss() -> Tensor:
-            label = source.draw_classes(self.batch_rows)
+            label = source.draw_classes(workers.share(self.batch_rows))
             batch = rows.take(source.draw_rows(label))
             posterior = network.encode(batch.normal, batch.cells, label)
             noise = torch.randn(posterior.mean.shape, generator=generator, device=labels.device)

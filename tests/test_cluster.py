@@ -1,0 +1,127 @@
+"""On a Ray cluster of two nodes: the same parts as on one machine, though a node is lost, and the same model."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from functools import partial
+
+import numpy as np
+import polars as pl
+import pytest
+
+from flowmint.cluster import _fit_worker, connected, fit_on_cluster, mint_on_cluster
+from flowmint.errors import SettingError
+from flowmint.generators import VAE, Oversampler
+from flowmint.generators.checkpoint import Checkpoint
+from flowmint.parts import Wanted, mint_folder
+
+WANTED = Wanted(rows=410, class_name="attack", part_rows=20, seed=3)
+
+
+def make_table():
+    rng = np.random.default_rng(0)
+    table = pl.DataFrame({"size": rng.normal(size=60), "service": rng.choice(["dns", "http"], 60)})
+    return table, pl.Series("label", ["benign", "attack"] * 30)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cluster") / "model"
+    Oversampler(method="smote", rules="none").fit(*make_table()).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    from ray.cluster_utils import Cluster
+
+    small = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=small)
+    second = cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
+    with connected(cluster.address):  # one connection for all tests: processes are warm from the second on
+        yield cluster, second
+    cluster.shutdown()
+
+
+class Losing:
+    """A progress that ends a node without warning once some rows are there."""
+
+    def __init__(self, lose):
+        self.lose, self.done = lose, []
+
+    @contextmanager
+    def stage(self, *_, **__):
+        yield self
+
+    def advance(self, amount):
+        self.done.append(amount)
+        if sum(self.done) >= 60 and self.lose is not None:
+            self.lose()
+            self.lose = None
+
+
+def contents(folder):
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own
+
+
+def test_one_worker_fits_what_a_plain_fit_does(cluster, tmp_path):
+    make = partial(VAE, steps=20, width=32, rules="none")
+    make().fit(*make_table()).save(tmp_path / "plain")
+    with Checkpoint.beside(tmp_path / "model") as checkpoint:
+        fitted = fit_on_cluster(make(), *make_table(), checkpoint=checkpoint, address=cluster[0].address)
+    fitted.save(tmp_path / "model")
+    assert contents(tmp_path / "model") == contents(tmp_path / "plain")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "plain"]
+
+
+def test_a_node_that_is_lost_loses_and_duplicates_no_row(cluster, model, tmp_path):
+    mint_folder(model, tmp_path / "plain", WANTED)
+    nodes, second = cluster
+    losing = Losing(lambda: nodes.remove_node(second, allow_graceful=False))
+    assert mint_on_cluster(model, tmp_path / "minted", WANTED, address=nodes.address, progress=losing) == 410
+    assert losing.lose is None
+    assert contents(tmp_path / "minted") == contents(tmp_path / "plain")
+    assert sum(losing.done) == 410
+
+
+def test_a_finished_folder_is_left_and_an_interrupted_one_finished(cluster, model, tmp_path):
+    mint_folder(model, tmp_path / "minted", WANTED)
+    before = contents(tmp_path / "minted")
+    assert mint_on_cluster(model, tmp_path / "minted", WANTED, address=cluster[0].address) == 0
+    (tmp_path / "minted" / "part-00019.parquet").unlink()
+    assert mint_on_cluster(model, tmp_path / "minted", WANTED, address=cluster[0].address) == 30
+    assert contents(tmp_path / "minted") == before
+
+
+def test_what_the_user_can_mend_is_told_once(tmp_path):
+    given = (VAE(missing="error", rules="none"), make_table()[0].with_columns(x=pl.lit(None)), make_table()[1])
+    _fit_worker(given, tmp_path / ".model.checkpoint", tmp_path, replace=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["error"]
+    assert "'x'" in (tmp_path / "error").read_text()
+
+
+def test_without_ray_it_is_told_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(SettingError, match=r"pip install 'flowmint\[ray\]'"), connected("local"):
+        pass
+
+
+def test_options_that_do_not_go_together_are_refused(model, tmp_path):
+    from typer.testing import CliRunner
+
+    from flowmint.cli.main import app
+
+    file = tmp_path / "minted.parquet"
+    for arguments in (
+        ["sample", model, "--rows", 3, "--out", file, "--ray", "local"],
+        ["fit", file, "--label", "x", "--out", tmp_path / "m", "--workers", 2],
+    ):
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        assert result.exit_code == 2, result.output
