@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from flowmint.diffusion.autoencoder import reconstruction_loss
-from flowmint.diffusion.train import ClassRows, Training, build, train
+from flowmint.diffusion.train import Training, build, train
 from flowmint.diffusion.variational import VariationalAutoencoder
 from flowmint.generators.cells import CellGenerator, CellRows, numbers_of
 
@@ -51,7 +51,7 @@ class VAE(CellGenerator):
     ) -> VariationalAutoencoder:
         network = build(lambda: self._make_network(classes), seed=seed, device=labels.device)
         generator = torch.Generator(labels.device).manual_seed(seed)
-        source = ClassRows.of(labels, classes=classes, power=self.class_power, generator=generator)
+        source = self._class_rows(labels, classes=classes, generator=generator)
         weights = tuple(float(numbers_of(support)) for support in self.encoder_.modelled)
 
         def loss() -> Tensor:
