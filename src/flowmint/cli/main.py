@@ -20,19 +20,24 @@ from flowmint.cli.options import (
     ForceRules,
     GeneratorName,
     Learner,
+    LearnRows,
     MintedRules,
     Missing,
     Quiet,
     Seed,
     Source,
+    Streamed,
     check_folder,
     check_out,
+    check_stream,
     may_read_table,
     reads_table,
 )
 
 if TYPE_CHECKING:
-    pass
+    from flowmint.generators import Generator
+    from flowmint.generators.adherence import Adherence
+    from flowmint.progress import Progress
 
 app = typer.Typer(
     cls=GuardedGroup,
@@ -113,12 +118,12 @@ def fit(
     force_rules: ForceRules = False,
     seed: Seed = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace a model folder that exists.")] = False,
+    stream: Streamed = None,
+    learn_rows: LearnRows = None,
     quiet: Quiet = False,
 ) -> None:
     """Learn the rows of every class and save what was learnt as a model folder."""
     from flowmint.cli.progress import bars
-    from flowmint.flows.schema import split_label
-    from flowmint.generators.adherence import measure_adherence
     from flowmint.generators.folder import check_place
 
     started = time.monotonic()
@@ -127,15 +132,41 @@ def fit(
     check_place(out, overwrite=force)
     check_folder(out)
     model = learner.make()
+    streamed = check_stream(source, stream=stream, learn_rows=learn_rows)
+    kept: Adherence | None
     with bars(quiet=quiet) as progress:
-        table = source.read(progress)
-        rows, labels = split_label(table, source.label_name, at_least=2)
-        model.fit(rows, labels, progress=progress)
-        kept = None if quiet else measure_adherence(model, table, label=source.label_name, progress=progress)
+        if streamed:
+            rows, kept = _fit_stream(model, source, out, learn_rows=learn_rows, progress=progress)
+        else:
+            rows, kept = _fit(model, source, check=not quiet, progress=progress)
     model.save(out, overwrite=force)
-    if kept is not None:
-        show.fitted(model, out, rows=rows.height, seconds=time.monotonic() - started)
+    if kept is not None and not quiet:
+        show.fitted(model, out, rows=rows, seconds=time.monotonic() - started)
         show.adherence(kept, wanted=model.rules)
+
+
+def _fit(model: Generator, source: Source, *, check: bool, progress: Progress) -> tuple[int, Adherence | None]:
+    """Learn from a table in memory; give its rows, and how many break rules if that is asked for."""
+    from flowmint.flows.schema import split_label
+    from flowmint.generators.adherence import measure_adherence
+
+    table = source.read(progress)
+    rows, labels = split_label(table, source.label_name, at_least=2)
+    model.fit(rows, labels, progress=progress)
+    kept = measure_adherence(model, table, label=source.label_name, progress=progress) if check else None
+    return rows.height, kept
+
+
+def _fit_stream(
+    model: Generator, source: Source, out: Path, *, learn_rows: int | None, progress: Progress
+) -> tuple[int, Adherence]:
+    """Learn from a table that is read batch by batch; give its rows, and how many break rules."""
+    from flowmint.generators.adherence import tell_adherence
+    from flowmint.generators.streamed import LEARN_ROWS
+
+    with source.stream(progress, beside=out) as stream:
+        model.fit_stream(stream, label=source.label_name, rows=learn_rows or LEARN_ROWS, at_least=2, progress=progress)
+        return stream.rows, tell_adherence(model)
 
 
 @app.command()

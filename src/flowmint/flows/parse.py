@@ -10,6 +10,7 @@ import io
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, cast
 
+import numpy as np
 import polars as pl
 
 from flowmint.errors import ReadError
@@ -17,6 +18,7 @@ from flowmint.errors import ReadError
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from flowmint.flows.faults import Faults
     from flowmint.flows.scan import Piece, Positions
 
 Found = Literal["empty", "boolean", "integer", "decimal", "text"]
@@ -31,6 +33,14 @@ MOST_EXACT = 2**53
 
 class TextNeededError(Exception):
     """Columns that looked like numbers hold words too, so their cells must be read again as text."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        super().__init__(*names)
+        self.names = frozenset(names)
+
+
+class NumbersNeededError(Exception):
+    """Columns hold numbers but for a few words, so that rows with these must be left out when they are read again."""
 
     def __init__(self, names: Collection[str]) -> None:
         super().__init__(*names)
@@ -154,7 +164,7 @@ class ColumnReader:
             return pl.Boolean()
         if kinds <= {"integer", "decimal"}:
             return self._finish_numbers(file)
-        if self.numbers > self.words and self.stranger and not self.label:
+        if self.is_strange and self.stranger:
             word, line = self.stranger
             raise ReadError(
                 f"{file}: line {line:,} has {word:.60} in column {self.name!r}, where {self.numbers:,} other cells are "
@@ -163,6 +173,11 @@ class ColumnReader:
         if kinds == {"text"} and "empty" not in self.kinds:
             return pl.String()
         raise TextNeededError([self.name])
+
+    @property
+    def is_strange(self) -> bool:
+        """Whether most cells are numbers, and some are words."""
+        return self.numbers > self.words > 0 and not self.label and not self.text
 
     def _finish_numbers(self, file: str) -> pl.DataType:
         if len(self.dtypes) == 1:
@@ -186,9 +201,12 @@ class Parser:
         label: The label column, if any.
         text: Columns to take for text.
         drop: Columns to leave out.
+        numbers: Columns of numbers, whose words make a row malformed.
+        faults: Where malformed rows are counted instead of refused; None to refuse them.
 
     Attributes:
         names: The header.
+        faults: As given.
     """
 
     def __init__(
@@ -200,7 +218,10 @@ class Parser:
         label: str | None,
         text: Collection[str],
         drop: Collection[str],
+        numbers: Collection[str] = (),
+        faults: Faults | None = None,
     ) -> None:
+        self.faults, self._numbers = faults, numbers
         self.names, self._file, self._delimiter = names, file, delimiter
         self._readers = {n: ColumnReader(n, text=n in text, label=n == label) for n in names if n not in drop}
 
@@ -211,8 +232,25 @@ class Parser:
             ReadError: A number cannot be held exactly.
         """
         cells = _cells(piece, self.names, self._delimiter)
+        lines = piece.lines
+        for name in self._numbers:
+            cells, lines = self._without_words(cells, lines, name)
         readers = self._readers.items()
-        return pl.DataFrame([reader.add(cells[name], piece.lines, self._file).alias(name) for name, reader in readers])
+        return pl.DataFrame([reader.add(cells[name], lines, self._file).alias(name) for name, reader in readers])
+
+    def _without_words(
+        self, cells: pl.DataFrame, lines: range | Positions, name: str
+    ) -> tuple[pl.DataFrame, range | Positions]:
+        """Leave out the rows where a column of numbers holds a word."""
+        bare = cells[name].str.strip_chars()
+        absent = bare.is_in(ABSENT).fill_null(value=True)
+        words = ~absent & bare.cast(pl.Float64, strict=False).is_null()
+        if not words.any() or self.faults is None:
+            return cells, lines
+        first = words.arg_max() or 0
+        told = f"{self._file}: line {lines[first]:,} has {bare[first]:.60} in column {name!r}, which holds numbers"
+        self.faults.add(int(words.sum()), told)
+        return cells.filter(~words), np.asarray(lines)[~words.to_numpy()]
 
     def finish(self) -> dict[str, pl.DataType]:
         """Tell each column's dtype, which `widen` gives to the pieces.
@@ -220,9 +258,12 @@ class Parser:
         Raises:
             ReadError: A column's cells cannot be held.
             TextNeededError: Columns must be read again as text.
+            NumbersNeededError: Rows with words among numbers must be left out, where malformed rows are skipped.
         """
         dtypes: dict[str, pl.DataType] = {}
         again: set[str] = set()
+        if self.faults is not None and (strange := {n for n, each in self._readers.items() if each.is_strange}):
+            raise NumbersNeededError(strange)
         for name, reader in self._readers.items():
             try:
                 dtypes[name] = reader.finish(self._file)

@@ -14,7 +14,8 @@ import polars as pl
 import pyarrow as pa
 
 from flowmint.errors import FlowmintError, LabelError, ReadError, SettingError, nearest
-from flowmint.flows.parse import Parser, TextNeededError, join
+from flowmint.flows.faults import Faults
+from flowmint.flows.parse import NumbersNeededError, Parser, TextNeededError, join
 from flowmint.flows.scan import LONGEST_CELL, Piece, Scanner
 from flowmint.flows.schema import check_dtype, compare_columns
 from flowmint.progress import SILENT, Progress, Stage
@@ -45,6 +46,7 @@ class Wanted:
     drop: frozenset[str]
     delimiter: str
     capture: str | None = None
+    faults: Faults | None = None
 
     @classmethod
     def of(
@@ -56,6 +58,7 @@ class Wanted:
         drop: Collection[str],
         delimiter: str | None,
         capture: str | None = None,
+        faults: Faults | None = None,
     ) -> Wanted:
         """Take the arguments of `read_table`, with its defaults in place."""
         return cls(
@@ -65,6 +68,7 @@ class Wanted:
             drop=frozenset(drop),
             delimiter=delimiter or ",",
             capture=capture,
+            faults=faults,
         )
 
 
@@ -149,6 +153,7 @@ def read_table(
     drop: Collection[str] = (),
     delimiter: str | None = None,
     capture: str | None = None,
+    faults: Faults | None = None,
     progress: Progress = SILENT,
 ) -> pl.DataFrame:
     """Read a flow table.
@@ -165,6 +170,8 @@ def read_table(
         drop: Columns to leave out.
         delimiter: What separates the cells of a CSV; a comma if absent.
         capture: Name of a column to add that tells each row's file; none if absent.
+        faults: Where malformed rows of CSV files are counted, and so skipped: lines of too few or too many cells, of
+            wrong quotes or characters, and words in columns of numbers. None to refuse them.
         progress: Shows how far reading is.
 
     Returns:
@@ -183,6 +190,7 @@ def read_table(
         drop=drop,
         delimiter=delimiter,
         capture=capture,
+        faults=faults,
     )
     files = find_files(place)
     with progress.stage("reading", total=sum(Mark.of(file).size for file in files), unit="bytes") as stage:
@@ -336,20 +344,31 @@ def check_lengths(table: pl.DataFrame, file: Path) -> None:
 
 
 def _read_csv(file: Path, wanted: Wanted, stage: Stage) -> pl.DataFrame:
-    text = wanted.categorical
+    text, numbers = wanted.categorical, frozenset[str]()
     while True:
-        with opened_csv(file, wanted, stage, text=text) as (parser, pieces):
+        with opened_csv(file, wanted, stage, text=text, numbers=numbers) as (parser, pieces):
             try:
                 parts = [parser.add(piece) for piece in pieces]
-                return join(parts, parser.finish())
+                table = join(parts, parser.finish())
             except TextNeededError as needed:
                 text |= needed.names
+            except NumbersNeededError as needed:
+                numbers |= needed.names
+            else:
+                note_faults(parser, wanted)
+                return table
         stage = Unseen()  # these bytes were counted already
+
+
+def note_faults(parser: Parser, wanted: Wanted) -> None:
+    """Count the malformed rows of a file that was read to its end."""
+    if wanted.faults is not None and parser.faults is not None:
+        wanted.faults.add(parser.faults.rows, parser.faults.first)
 
 
 @contextmanager
 def opened_csv(
-    file: Path, wanted: Wanted, stage: Stage, *, text: Collection[str]
+    file: Path, wanted: Wanted, stage: Stage, *, text: Collection[str], numbers: Collection[str] = ()
 ) -> Iterator[tuple[Parser, Iterator[Piece]]]:
     """Open a CSV file and read its header.
 
@@ -358,6 +377,7 @@ def opened_csv(
         wanted: What to do with it.
         stage: Told of the bytes that are read.
         text: Columns to take for text.
+        numbers: Columns of numbers, whose words make a row malformed.
 
     Yields:
         What turns pieces into columns, and the pieces.
@@ -366,11 +386,19 @@ def opened_csv(
         ReadError: It is malformed; the message names the line.
     """
     with _chunks(file, stage) as chunks:
-        scanner = Scanner(chunks, name=str(file), delimiter=wanted.delimiter)
+        faults = None if wanted.faults is None else Faults()
+        scanner = Scanner(chunks, name=str(file), delimiter=wanted.delimiter, faults=faults)
         names = scanner.header()
         check_columns(names, wanted, file)
         parser = Parser(
-            names, file=str(file), delimiter=wanted.delimiter, label=wanted.label, text=text, drop=wanted.drop
+            names,
+            file=str(file),
+            delimiter=wanted.delimiter,
+            label=wanted.label,
+            text=text,
+            drop=wanted.drop,
+            numbers=numbers,
+            faults=faults,
         )
         yield parser, scanner.pieces(len(names))
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flowmint.errors import ReadError, WriteError
-from flowmint.flows.parse import TextNeededError, widen
+from flowmint.flows.parse import NumbersNeededError, TextNeededError, widen
 from flowmint.flows.read import (
     Mark,
     Unseen,
@@ -30,6 +30,7 @@ from flowmint.flows.read import (
     check_lengths,
     extension_of,
     find_files,
+    note_faults,
     opened_csv,
     whole_parquet,
     widest,
@@ -39,6 +40,8 @@ from flowmint.progress import SILENT, Progress, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from flowmint.flows.faults import Faults
 
 BATCH_ROWS = 1 << 17
 """Rows that are in memory at once: some 40 MB of 39 columns."""
@@ -245,6 +248,7 @@ def open_stream(
     categorical: Collection[str] = (),
     drop: Collection[str] = (),
     delimiter: str | None = None,
+    faults: Faults | None = None,
     progress: Progress = SILENT,
 ) -> Iterator[Stream]:
     """Open a table that may be larger than memory, for the length of a ``with`` block.
@@ -258,6 +262,7 @@ def open_stream(
         categorical: Columns whose values are names.
         drop: Columns to leave out.
         delimiter: What separates the cells of a CSV.
+        faults: Where malformed rows of CSV files are counted, and so skipped.
         progress: Shows how far CSV files are read.
 
     Yields:
@@ -271,7 +276,12 @@ def open_stream(
     """
     place = Path(path)
     wanted = Wanted.of(
-        label=label, label_from_name=label_from_name, categorical=categorical, drop=drop, delimiter=delimiter
+        label=label,
+        label_from_name=label_from_name,
+        categorical=categorical,
+        drop=drop,
+        delimiter=delimiter,
+        faults=faults,
     )
     files = find_files(place)
     _check_headers(files, wanted)
@@ -336,18 +346,21 @@ def _open_parquet(file: Path, wanted: Wanted) -> list[Segment]:
 
 def _spool(file: Path, wanted: Wanted, folder: Path, stage: Stage) -> list[Segment]:
     """Turn a CSV into files of Parquet; each holds pieces whose columns were found to be the same."""
-    mark, text = Mark.of(file), wanted.categorical
+    mark, text, numbers = Mark.of(file), wanted.categorical, frozenset[str]()
     spool = Spool(folder)
     try:
         while True:
-            with opened_csv(file, wanted, stage, text=text) as (parser, pieces):
+            with opened_csv(file, wanted, stage, text=text, numbers=numbers) as (parser, pieces):
                 try:
                     for piece in pieces:
                         spool.add(parser.add(piece))
                     dtypes = parser.finish()
+                    note_faults(parser, wanted)
                     break
                 except TextNeededError as needed:
                     text |= needed.names
+                except NumbersNeededError as needed:
+                    numbers |= needed.names
                 finally:
                     spool.close()
             spool.clear()
