@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ from flowmint.cli.options import (
     ForceRules,
     GeneratorName,
     Learner,
+    LearnRows,
     MintedRules,
     Missing,
     OutTable,
@@ -24,8 +26,10 @@ from flowmint.cli.options import (
     Quiet,
     Seed,
     Source,
+    Streamed,
     check_out,
     check_report,
+    check_stream,
     parse_targets,
 )
 
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
     from flowmint.evaluate.compare import Run
     from flowmint.generators import Generator
     from flowmint.generators.adherence import Adherence
+    from flowmint.large import BalancedFile
     from flowmint.progress import Progress
 
 TRIALS = 3
@@ -83,6 +88,8 @@ def balance(
     quality: Quality = None,
     device: Device = None,
     seed: Seed = 0,
+    stream: Streamed = None,
+    learn_rows: LearnRows = None,
     quiet: Quiet = False,
 ) -> None:
     """Mint rows of rare classes until every class has its target; real rows first, minted rows after."""
@@ -98,6 +105,14 @@ def balance(
     mint = _generator(learner, model)
     from flowmint.cli.progress import bars
 
+    if check_stream(source, stream=stream, learn_rows=learn_rows):
+        _check_streamed(model, learn_rows, auto=auto, report=report)
+        asked = _Asked(target=targets, origin=origin, seed=seed, learn_rows=learn_rows)
+        with bars(quiet=quiet) as progress:
+            written = _balance_stream(source, out, mint, asked, progress=progress)
+        if not quiet:
+            _show_file(written, out, seconds=time.monotonic() - started)
+        return
     with bars(quiet=quiet) as progress:
         table = source.read(progress)
         chosen = _choose(table, source.label_name, learner, progress) if auto else None
@@ -111,6 +126,58 @@ def balance(
     if not quiet:
         _show(done, chosen, trial, kept, label=source.label_name)
         _show_places(done, trial, out=out, report=report, seconds=time.monotonic() - started)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What is to be minted of a streamed table."""
+
+    target: Target
+    origin: str | None
+    seed: int
+    learn_rows: int | None
+
+
+def _balance_stream(source: Source, out: Path, mint: Generator, asked: _Asked, *, progress: Progress) -> BalancedFile:
+    """Balance a table that is read batch by batch."""
+    from flowmint.generators.streamed import LEARN_ROWS
+    from flowmint.large import balance_stream
+
+    with source.stream(progress, beside=out) as stream:
+        return balance_stream(
+            stream,
+            out,
+            label=source.label_name,
+            generator=mint,
+            target=asked.target,
+            origin=asked.origin,
+            seed=asked.seed,
+            learn_rows=asked.learn_rows or LEARN_ROWS,
+            progress=progress,
+        )
+
+
+def _show_file(done: BalancedFile, out: Path, *, seconds: float) -> None:
+    """Tell what a streamed table has become."""
+    show.balanced_file(done)
+    if done.generator is not None and done.adherence is not None:
+        show.drawn(done.generator)
+        show.adherence(done.adherence, wanted=done.generator.rules)
+    show.written(out, rows=done.rows, seconds=seconds)
+
+
+def _check_streamed(model: Path | None, learn_rows: int | None, *, auto: bool, report: Path | None) -> None:
+    """Refuse options that a streamed table does not go with."""
+    if auto or report is not None:
+        option = "--auto" if auto else "--report"
+        message = (
+            f"{option} tries on rows in memory, but the table is streamed; give {option} a table of fewer rows to find "
+            "out what to mint, then --target here, or read this one into memory (--no-stream)"
+        )
+        raise typer.BadParameter(message)
+    if model is not None and learn_rows is not None:
+        message = "--model has learnt before, and --learn-rows says how many rows to learn from; give one of them"
+        raise typer.BadParameter(message)
 
 
 def _generator(learner: Learner, model: Path | None) -> Generator:

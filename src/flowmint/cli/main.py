@@ -22,6 +22,7 @@ from flowmint.cli.options import (
     ForceRules,
     GeneratorName,
     Learner,
+    LearnRows,
     MintedRules,
     Missing,
     Quality,
@@ -29,15 +30,22 @@ from flowmint.cli.options import (
     Ray,
     Seed,
     Source,
+    Streamed,
     Workers,
     check_folder,
     check_out,
+    check_stream,
     may_read_table,
     reads_table,
 )
 
 if TYPE_CHECKING:
-    pass
+    import polars as pl
+
+    from flowmint.generators import Generator
+    from flowmint.generators.adherence import Adherence
+    from flowmint.generators.checkpoint import Checkpoint
+    from flowmint.progress import Progress
 
 app = typer.Typer(
     cls=GuardedGroup,
@@ -121,13 +129,13 @@ def fit(
     workers: Workers = 1,
     seed: Seed = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace a model folder that exists.")] = False,
+    stream: Streamed = None,
+    learn_rows: LearnRows = None,
     quiet: Quiet = False,
 ) -> None:
     """Learn the rows of every class and save a model folder; a fit that was interrupted goes on when repeated."""
     from flowmint.cli.progress import bars
     from flowmint.diffusion.workers import joined
-    from flowmint.flows.schema import split_label
-    from flowmint.generators.adherence import measure_adherence
     from flowmint.generators.checkpoint import Checkpoint
     from flowmint.generators.folder import check_place
 
@@ -138,30 +146,91 @@ def fit(
     check_folder(out)
     model = learner.make()
     checkpoint = Checkpoint.beside(out, replace=force)
-    if workers > 1 and ray is None:
-        message = "--workers is how many processes train together on a Ray cluster; give --ray too"
-        raise typer.BadParameter(message)
+    streamed = check_stream(source, stream=stream, learn_rows=learn_rows)
+    _check_cluster(ray, workers=workers, streamed=streamed)
     with (
         joined(device or "cpu") as first,
         told_where(lambda: checkpoint.reached),
         checkpoint if first else nullcontext(),
         bars(quiet=quiet or not first) as progress,
     ):
-        table = source.read(progress)
-        rows, labels = split_label(table, source.label_name, at_least=2)
-        if ray is None:
-            model.fit(rows, labels, progress=progress, checkpoint=checkpoint)
+        kept: Adherence | None = None
+        if streamed:
+            rows, kept = _fit_stream(
+                model, source, out, learn_rows=learn_rows, checkpoint=checkpoint, progress=progress
+            )
         else:
-            from flowmint.cluster import fit_on_cluster
-
-            model = fit_on_cluster(model, rows, labels, checkpoint=checkpoint, workers=workers, address=ray)
+            table = source.read(progress)
+            model, rows = _fit(
+                model, table, source.label_name, checkpoint=checkpoint, ray=ray, workers=workers, progress=progress
+            )
         if not first:  # of the workers that torchrun started
             return
         model.save(out, overwrite=force)
-        kept = None if quiet else measure_adherence(model, table, label=source.label_name, progress=progress)
-    if kept is not None:
-        show.fitted(model, out, rows=rows.height, seconds=time.monotonic() - started)
+        if not quiet and not streamed:
+            from flowmint.generators.adherence import measure_adherence
+
+            kept = measure_adherence(model, table, label=source.label_name, progress=progress)
+    if kept is not None and not quiet:
+        show.fitted(model, out, rows=rows, seconds=time.monotonic() - started)
         show.adherence(kept, wanted=model.rules)
+
+
+def _check_cluster(ray: str | None, *, workers: int, streamed: bool) -> None:
+    """Refuse options of a cluster that do not go together with the others."""
+    if workers > 1 and ray is None:
+        message = "--workers is how many processes train together on a Ray cluster; give --ray too"
+        raise typer.BadParameter(message)
+    if ray is not None and streamed:
+        message = "--ray trains on rows in memory, and this table is streamed; leave --ray out, or give --no-stream"
+        raise typer.BadParameter(message)
+
+
+def _fit(
+    model: Generator,
+    table: pl.DataFrame,
+    label: str,
+    *,
+    checkpoint: Checkpoint,
+    ray: str | None,
+    workers: int,
+    progress: Progress,
+) -> tuple[Generator, int]:
+    """Learn from a table in memory, here or on a cluster; give what learnt, and how many rows."""
+    from flowmint.flows.schema import split_label
+
+    rows, labels = split_label(table, label, at_least=2)
+    if ray is None:
+        return model.fit(rows, labels, progress=progress, checkpoint=checkpoint), rows.height
+    from flowmint.cluster import fit_on_cluster
+
+    fitted = fit_on_cluster(model, rows, labels, checkpoint=checkpoint, workers=workers, address=ray)
+    return fitted, rows.height
+
+
+def _fit_stream(
+    model: Generator,
+    source: Source,
+    out: Path,
+    *,
+    learn_rows: int | None,
+    checkpoint: Checkpoint,
+    progress: Progress,
+) -> tuple[int, Adherence]:
+    """Learn from a table that is read batch by batch; give its rows, and how many break rules."""
+    from flowmint.generators.adherence import tell_adherence
+    from flowmint.generators.streamed import LEARN_ROWS
+
+    with source.stream(progress, beside=out) as stream:
+        model.fit_stream(
+            stream,
+            label=source.label_name,
+            rows=learn_rows or LEARN_ROWS,
+            at_least=2,
+            progress=progress,
+            checkpoint=checkpoint,
+        )
+        return stream.rows, tell_adherence(model)
 
 
 @app.command()

@@ -6,7 +6,7 @@ import inspect
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 import typer
 
 from flowmint.errors import WriteError
+from flowmint.flows.faults import Faults
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     import polars as pl
 
+    from flowmint.flows.stream import Stream
     from flowmint.generators import Generator
     from flowmint.progress import Progress
 
@@ -44,6 +47,10 @@ Categorical = Annotated[
 Drop = Annotated[
     list[str] | None,
     typer.Option("--drop", metavar="COLUMN", help="Leave a column out; may be repeated."),
+]
+OnError = Annotated[
+    Literal["stop", "skip"],
+    typer.Option("--on-error", help="Stop at a malformed row of a CSV, or skip such rows and tell how many there are."),
 ]
 Report = Annotated[
     Path | None,
@@ -123,6 +130,26 @@ Seed = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="The same 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show neither progress nor summary.")]
 
 
+Streamed = Annotated[
+    bool | None,
+    typer.Option(
+        "--stream/--no-stream",
+        help="Read the table batch by batch instead of into memory; by its size if absent (more than 512 MiB).",
+        show_default=False,
+    ),
+]
+LearnRows = Annotated[
+    int | None,
+    typer.Option(
+        "--learn-rows",
+        min=1,
+        metavar="N",
+        help="Rows that are drawn of a streamed table to learn from; 150000 if absent.",
+        show_default=False,
+    ),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """A table to read, and the options that say how; each field is an argument or option of the command line."""
@@ -139,13 +166,21 @@ class Source:
     delimiter: Delimiter = None
     categorical: Categorical = None
     drop: Drop = None
+    on_error: OnError = "stop"
+    faults: Faults | None = field(default=None, init=False)
+    """The malformed rows that were skipped; None where they are refused."""
 
     def __post_init__(self) -> None:
         """Refuse options that do not go together, before anything is read."""
+        self._heed_faults()
         if self.label is None and not self.label_from_name:
             message = "give --label COLUMN, or --label-from-name for captures whose names tell the class"
             raise typer.BadParameter(message)
         check_delimiter(self.delimiter)
+
+    def _heed_faults(self) -> None:
+        if self.on_error == "skip":
+            object.__setattr__(self, "faults", Faults())
 
     @property
     def label_name(self) -> str:
@@ -175,8 +210,52 @@ class Source:
             drop=self.drop or (),
             delimiter=self.delimiter,
             capture=capture,
+            faults=self.faults,
             progress=progress,
         )
+
+    def stream(self, progress: Progress, *, beside: Path) -> AbstractContextManager[Stream]:
+        """Open the table as a stream.
+
+        Args:
+            progress: Shows how far CSV files are read.
+            beside: The output; scratch files lie beside it.
+
+        Returns:
+            What gives the stream for the length of a ``with`` block.
+
+        Raises:
+            FlowmintError: It cannot be read.
+        """
+        from flowmint.flows.stream import open_stream
+
+        return open_stream(
+            self.path,
+            scratch=beside.parent,
+            label=self.label_name if self.label is not None or self.label_from_name else None,
+            label_from_name=self.label_from_name,
+            categorical=self.categorical or (),
+            drop=self.drop or (),
+            delimiter=self.delimiter,
+            faults=self.faults,
+            progress=progress,
+        )
+
+
+def check_stream(source: Source, *, stream: bool | None, learn_rows: int | None) -> bool:
+    """Tell whether a table is to be streamed: as said, else by its size.
+
+    Raises:
+        ReadError: There is nothing to read.
+        typer.BadParameter: Rows are to be drawn of a table that is not streamed.
+    """
+    from flowmint.flows.stream import is_large
+
+    streamed = is_large(source.path) if stream is None else stream
+    if learn_rows is not None and not streamed:
+        message = "--learn-rows is for streamed tables, and all rows of others are learnt; give --stream too"
+        raise typer.BadParameter(message)
+    return streamed
 
 
 def reads_table(verb: Callable[..., None]) -> Callable[..., None]:
@@ -210,7 +289,9 @@ def _with_source(verb: Callable[..., None], *, optional: bool) -> Callable[..., 
     kind: type[Source] = Source if optional else annotation
     hints = get_type_hints(Source, include_extras=True)
     absent = {
-        field.name: inspect.Parameter.empty if field.default is MISSING else field.default for field in fields(Source)
+        part.name: inspect.Parameter.empty if part.default is MISSING else part.default
+        for part in fields(Source)
+        if part.init
     }
     if optional:
         absent["path"] = None
@@ -230,12 +311,17 @@ def _with_source(verb: Callable[..., None], *, optional: bool) -> Callable[..., 
             given[name] = group(**{part.name: given.pop(part.name) for part in fields(group)})
         if told["path"] is None:
             for name, value in told.items():
-                if value:
+                if value and value != absent[name]:
                     message = f"--{name.replace('_', '-')} says how TABLE is read, but there is no TABLE; give one"
                     raise typer.BadParameter(message)
             verb(None, **given)
         else:
-            verb(kind(**told), **given)
+            source = kind(**told)
+            verb(source, **given)
+            if source.faults is not None:
+                from flowmint.cli import show
+
+                show.skipped(source.faults)
 
     unfolded = [each for part in own for each in (_options_of(folded[part.name]) if part.name in folded else [part])]
     with_source.__signature__ = signature.replace(parameters=[*reading, *unfolded])  # type: ignore[attr-defined]

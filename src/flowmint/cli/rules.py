@@ -46,6 +46,7 @@ class AnyTable(Source):
     def __post_init__(self) -> None:
         """Refuse options that do not go together; a label is not needed."""
         check_delimiter(self.delimiter)
+        self._heed_faults()
 
     @property
     def column(self) -> str | None:

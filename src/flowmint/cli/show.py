@@ -6,12 +6,12 @@ import os
 import shutil
 import sys
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flowmint.cli.guard import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     import polars as pl
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from flowmint.evaluate.compare import Comparison, Estimate, Summary
     from flowmint.evaluate.leakage import Leakage
     from flowmint.evaluate.scores import Evaluation, Score
+    from flowmint.flows.faults import Faults
     from flowmint.flows.inspect import ColumnInspection, Inspection
     from flowmint.generators import Generator
     from flowmint.generators.adherence import Adherence
+    from flowmint.large import BalancedFile
     from flowmint.rules.check import Report
     from flowmint.rules.repair import Repaired
     from flowmint.rules.ruleset import Rules
@@ -85,8 +87,17 @@ def _is_number(text: str) -> bool:
 def balanced(real: pl.DataFrame, result: pl.DataFrame, *, label: str) -> None:
     """Show how many rows each class had and has."""
     counts = [dict(table[label].value_counts().iter_rows()) for table in (real, result)]
-    names = sorted(counts[0], key=lambda name: -counts[0][name])
-    rows = [(str(name), f"{counts[0][name]:,}", f"{counts[1][name]:,}") for name in names]
+    _counts(counts[0], counts[1])
+
+
+def balanced_file(done: BalancedFile) -> None:
+    """Show how many rows each class had and has."""
+    _counts(done.real, {name: rows + done.minted.get(name, 0) for name, rows in done.real.items()})
+
+
+def _counts(real: Mapping[Any, int], result: Mapping[Any, int]) -> None:
+    names = sorted(real, key=lambda name: -real[name])
+    rows = [(str(name), f"{real[name]:,}", f"{result[name]:,}") for name in names]
     _table(("class", "real", "balanced"), rows)
 
 
@@ -94,6 +105,21 @@ def fitted(model: Generator, folder: Path, *, rows: int, seconds: float) -> None
     """Tell what was learnt, and where it is."""
     classes = len(model.classes_.values)
     _say(f"learnt {rows:,} rows of {classes} classes in {seconds:.1f} s: {folder}")
+    drawn(model)
+
+
+def drawn(model: Generator) -> None:
+    """Tell how many rows of a streamed table were drawn; nothing where it was not streamed or all were."""
+    found = model.streamed_
+    if found is not None and found.drawn < int(found.counts.sum()):
+        _say(f"values and rules are of all rows; {found.drawn:,} of them were drawn to train on (--learn-rows)")
+
+
+def skipped(faults: Faults) -> None:
+    """Tell on stderr how many malformed rows were skipped, also where nothing else is told: they are lost."""
+    if faults.rows:
+        rows = f"{faults.rows:,} malformed row{'s were' if faults.rows > 1 else ' was'} skipped"
+        sys.stderr.write(f"flowmint: {plain(rows)}; the first: {plain(faults.first)}\n")
 
 
 def adherence(found: Adherence, *, wanted: str | Rules) -> None:

@@ -356,7 +356,9 @@ class ClassRows:
     generator: torch.Generator
 
     @classmethod
-    def of(cls, labels: Tensor, *, classes: int, power: float, generator: torch.Generator) -> ClassRows:
+    def of(
+        cls, labels: Tensor, *, classes: int, power: float, generator: torch.Generator, true: Tensor | None = None
+    ) -> ClassRows:
         """Weigh a class of n rows n^power.
 
         Args:
@@ -364,12 +366,14 @@ class ClassRows:
             classes: Number of classes; each has a row.
             power: 1 leaves classes as frequent as they are, 0 makes all equally frequent.
             generator: Source of randomness, on the device of the labels.
+            true: n of each class [classes], where the rows stand for more; as many as there are if absent.
 
         Returns:
             What to draw from.
         """
         counts = torch.bincount(labels, minlength=classes)
-        return cls(counts.double().pow(power).cumsum(0), labels.argsort(stable=True), counts, generator)
+        weights = (counts if true is None else true).double().pow(power)
+        return cls(weights.cumsum(0), labels.argsort(stable=True), counts, generator)
 
     def draw_classes(self, count: int) -> Tensor:
         """Draw ``count`` classes, int64 [count]."""

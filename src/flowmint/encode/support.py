@@ -67,16 +67,31 @@ class Support:
         present = series.is_not_null().to_numpy()
         numbers = to_values(series.drop_nulls(), column)
         values, codes = np.unique(numbers, return_inverse=True)
-        mass = np.bincount(codes, weights=weights[present], minlength=len(values))
+        mass = np.bincount(codes, weights=weights[present], minlength=len(values)).astype(np.float64)
+        empty = None if present.all() else float(weights[~present].sum())
+        return cls.of(column, values, mass, empty=empty)
+
+    @classmethod
+    def of(cls, column: Column, values: Values, mass: npt.NDArray[np.float64], *, empty: float | None) -> Support:
+        """Give each value its interval.
+
+        Args:
+            column: What the column is.
+            values: Its distinct values, ascending.
+            mass: How much each of them weighs.
+            empty: How much empty cells weigh; None where there are none.
+
+        Returns:
+            The support.
+        """
         if column.kind == "categorical":
             order = np.argsort(-mass, kind="stable")
             values, mass = values[order], mass[order]
-        empty = float(weights[~present].sum())
-        if not present.all():
+        if empty is not None:
             mass = np.append(mass, empty)
         edges = np.concatenate([[0.0], np.cumsum(mass) / mass.sum()])
         edges[-1] = 1.0
-        return cls(column=column, values=values, has_empty=not present.all(), edges=edges)
+        return cls(column=column, values=values, has_empty=empty is not None, edges=edges)
 
     @classmethod
     def restore(cls, column: Column, values: Values, edges: npt.NDArray[np.float64], *, has_empty: object) -> Support:

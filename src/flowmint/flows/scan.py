@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from flowmint.flows.faults import Faults
+
     Bytes = npt.NDArray[np.uint8]
     Positions = npt.NDArray[np.int64]
     Mask = npt.NDArray[np.bool_]
@@ -29,6 +31,12 @@ LONGEST_CELL = 4096
 
 LONGEST_LINE = 1 << 24
 """Most bytes that a line may have."""
+
+LONGEST_RECORD = 4 * LONGEST_CELL
+"""Bytes after the end of a line within which a quote that is open there must be closed, where faults are skipped."""
+
+SMALL_BLOCK = 1 << 16
+"""Bytes of the block of lines that is tried after a malformed one."""
 
 NEWLINE, RETURN, QUOTE = b'\n\r"'
 DELIMITERS = (",", ";", "\t", "|")
@@ -61,6 +69,9 @@ class Piece:
     lines: range | Positions
 
 
+NOTHING = Piece(b"", np.array([], dtype=bool), range(0))
+
+
 class Scanner:
     """Reads a CSV file's header, then its lines piece by piece, and refuses what is malformed.
 
@@ -68,10 +79,12 @@ class Scanner:
         chunks: The file's bytes, in order.
         name: What error messages call the file.
         delimiter: What separates cells.
+        faults: Where malformed lines after the header are counted instead of refused; None to refuse them.
     """
 
-    def __init__(self, chunks: Iterable[bytes], *, name: str, delimiter: str) -> None:
+    def __init__(self, chunks: Iterable[bytes], *, name: str, delimiter: str, faults: Faults | None = None) -> None:
         self._chunks = iter(chunks)
+        self._faults = faults
         self._name = name
         self._delimiter = delimiter
         self._rest = b""
@@ -120,12 +133,61 @@ class Scanner:
             text = self._rest + chunk
             if final and text and not text.endswith(b"\n"):
                 text += b"\n"
-            piece = self._cut(text, width)
-            self._advance(text, len(piece.text))
-            if piece.text:
-                yield piece
+            if self._faults is None:
+                piece = self._cut(text, width)
+                self._advance(text, len(piece.text))
+                if piece.text:
+                    yield piece
+            else:
+                self._rest = text
+                yield from self._sound(width, self._faults, final=final)
             if self._rest and (final or len(self._rest) > LONGEST_LINE):
                 self._fail_unfinished(final=final)
+
+    def _sound(self, width: int, faults: Faults, *, final: bool) -> Iterator[Piece]:
+        """Cut whole lines off the rest and leave malformed ones out.
+
+        Lines are tried in blocks: one that fails is halved until the line is found, and after it blocks double again.
+        """
+        size = len(self._rest)
+        while stop := self._rest.rfind(b"\n", 0, size) + 1 or self._rest.find(b"\n") + 1:
+            block = self._rest[:stop]
+            alone = self._rest.find(b"\n") + 1 == stop
+            piece, problem = self._try(block, width)
+            if not piece.text and not alone:
+                size = stop // 2
+                continue
+            if not piece.text and not problem:  # a quote is open at the line's end
+                record = self._record()
+                if not record and not final and len(self._rest) < LONGEST_RECORD:
+                    return  # its end may come
+                piece, _ = self._try(record, width)
+                if len(piece.text) < len(record):
+                    piece = NOTHING
+                problem = self._told(self._line, "opens a quote that is never closed")
+            if not piece.text:
+                faults.add(1, problem)
+            self._advance(self._rest, len(piece.text) or stop)
+            if piece.text:
+                yield piece
+            size = 2 * size if piece.text else SMALL_BLOCK
+
+    def _try(self, block: bytes, width: int) -> tuple[Piece, str]:
+        """Cut whole lines off the rest's first bytes; nothing, and what is wrong, if any is malformed."""
+        try:
+            return self._cut(block, width), ""
+        except ReadError as error:
+            return NOTHING, str(error)
+
+    def _record(self) -> bytes:
+        """Give the rest's first lines up to where the quotes that they open are closed; nothing if that is too far."""
+        stop = self._rest.find(b"\n") + 1
+        limit = stop + LONGEST_RECORD
+        while 0 < stop <= limit:
+            if self._rest.count(QUOTE, 0, stop) % 2 == 0:
+                return self._rest[:stop]
+            stop = self._rest.find(b"\n", stop) + 1
+        return b""
 
     def _start(self) -> None:
         """Read the first bytes and leave a byte order mark and empty lines out."""
@@ -257,5 +319,7 @@ class Scanner:
         return self._line + text.count(b"\n", 0, position)
 
     def _fail(self, line: int, problem: str) -> NoReturn:
-        message = f"{self._name}: line {line:,} {problem}"
-        raise ReadError(message)
+        raise ReadError(self._told(line, problem))
+
+    def _told(self, line: int, problem: str) -> str:
+        return f"{self._name}: line {line:,} {problem}"

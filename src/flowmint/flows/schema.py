@@ -12,7 +12,7 @@ import polars as pl
 from flowmint.errors import LabelError, ModelError, TableError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -151,19 +151,34 @@ class Schema:
         Raises:
             TableError: No rows or columns, a column without any value, or an unsupported dtype.
         """
-        if not table.width or not table.height:
-            message = f"the table has {table.height} rows and {table.width} feature columns; both must be at least 1"
+        filled = {series.name for series in table.iter_columns() if has_value(series)}
+        return cls.of(table.schema, rows=table.height, filled=filled)
+
+    @classmethod
+    def of(cls, dtypes: Mapping[str, pl.DataType], *, rows: int, filled: Collection[str]) -> Schema:
+        """Make the schema of feature columns, of which it is known whether they hold anything.
+
+        Args:
+            dtypes: The columns in order.
+            rows: How many rows there are.
+            filled: The columns that hold anything but empty cells and NaN.
+
+        Returns:
+            The schema.
+
+        Raises:
+            TableError: As for `infer`.
+        """
+        if not dtypes or not rows:
+            message = f"the table has {rows} rows and {len(dtypes)} feature columns; both must be at least 1"
             raise TableError(message)
         columns = []
-        for series in table.iter_columns():
-            if not has_value(series):
-                message = (
-                    f"column {series.name!r} holds no value in any of its {len(series)} rows; "
-                    f"leave it out (--drop {series.name!r})"
-                )
+        for name, dtype in dtypes.items():
+            if name not in filled:
+                message = f"column {name!r} holds no value in any of its {rows} rows; leave it out (--drop {name!r})"
                 raise TableError(message)
-            check_dtype(series)
-            columns.append(Column(series.name, kind_of(series.dtype), series.dtype))
+            check_dtype(pl.Series(name, [], dtype=dtype))
+            columns.append(Column(name, kind_of(dtype), dtype))
         return cls(tuple(columns))
 
     def check(self, table: pl.DataFrame) -> None:
@@ -229,10 +244,7 @@ class Classes:
             LabelError: A label is empty or NaN, or labels are no text, numbers or booleans.
         """
         labels = _plain(labels)
-        empty = labels.null_count() + (int(labels.is_nan().sum()) if labels.dtype.is_float() else 0)
-        if empty:
-            message = f"the label {labels.name!r} is empty in {empty:,} of {len(labels):,} rows; fill or remove them"
-            raise LabelError(message)
+        refuse_empty(labels.name, empty=count_empty(labels), rows=len(labels))
         if str(labels.dtype) not in SIMPLE or labels.dtype.is_temporal():
             message = f"the label {labels.name!r} is of dtype {labels.dtype}; use text, numbers or booleans"
             raise LabelError(message)
@@ -377,12 +389,36 @@ def split_label(table: pl.DataFrame, label: str, *, at_least: int = 1) -> tuple[
         message = f"there is no column {label!r} to take as label; {nearest(label, table.columns)}"
         raise LabelError(message)
     labels = table[label]
-    names = Classes.of(labels).names
+    check_classes(label, Classes.of(labels).names, at_least=at_least)
+    return table.drop(label), labels
+
+
+def check_classes(label: str, names: Sequence[str], *, at_least: int) -> None:
+    """Refuse too few classes.
+
+    Raises:
+        LabelError: There are fewer than ``at_least``.
+    """
     if len(names) < at_least:
         told = f"{len(names)} class{'es' * (len(names) != 1)}{f' ({names[0]!r})' if len(names) == 1 else ''}"
         message = f"the label {label!r} has {told}; at least {at_least} are needed, so add rows of another"
         raise LabelError(message)
-    return table.drop(label), labels
+
+
+def count_empty(labels: pl.Series) -> int:
+    """Count labels that are empty or NaN."""
+    return labels.null_count() + (int(labels.is_nan().sum()) if labels.dtype.is_float() else 0)
+
+
+def refuse_empty(label: str, *, empty: int, rows: int) -> None:
+    """Refuse labels some of which are empty.
+
+    Raises:
+        LabelError: They are.
+    """
+    if empty:
+        message = f"the label {label!r} is empty in {empty:,} of {rows:,} rows; fill or remove them"
+        raise LabelError(message)
 
 
 def free_name(columns: Collection[str]) -> str:

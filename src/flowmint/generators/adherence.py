@@ -78,15 +78,37 @@ def measure_adherence(
             for piece in table.iter_slices(PIECE):
                 broken[-1] += int(np.sum(~rules.check(piece, label=label).valid))
                 stage.advance(piece.height)
+    real_counts, minted_counts = (real.height, broken[0]), (tables[1].height, broken[1])
+    return describe_adherence(generator, real=real_counts, minted=minted_counts)
+
+
+def tell_adherence(generator: Generator) -> Adherence:
+    """Tell what a generator counted of the streamed table that it learnt from."""
+    found = generator.streamed_
+    assert found is not None  # noqa: S101 - only what was streamed is asked
+    return describe_adherence(generator, real=(int(found.counts.sum()), found.invalid))
+
+
+def describe_adherence(generator: Generator, *, real: tuple[int, int], minted: tuple[int, int] = (0, 0)) -> Adherence:
+    """Put what was counted beside the rules.
+
+    Args:
+        generator: A fitted generator.
+        real: Real rows, and how many of them break any rule.
+        minted: Minted rows, and how many of them do.
+
+    Returns:
+        What is told of them.
+    """
     return Adherence(
-        rules=len(rules),
+        rules=len(generator.validity_.rules),
         origin=origin_of(generator),
         columns=len(generator.schema_.names),
         computed=len(generator.validity_.derived),
-        real=real.height,
-        real_broken=broken[0],
-        minted=tables[1].height,
-        minted_broken=broken[1],
+        real=real[0],
+        real_broken=real[1],
+        minted=minted[0],
+        minted_broken=minted[1],
     )
 
 

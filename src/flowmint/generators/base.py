@@ -16,12 +16,14 @@ import polars as pl
 from sklearn.base import BaseEstimator
 
 from flowmint.diffusion import workers
+from flowmint.encode.encoder import Encoder
 from flowmint.errors import LabelError, NotFittedError, RuleError, SettingError, TableError
 from flowmint.flows.frames import FrameFormat, Native, to_polars, to_series
 from flowmint.flows.schema import Classes, Schema
 from flowmint.generators.checkpoint import Checkpoint
 from flowmint.generators.folder import ModelFolder, read_folder, write_folder
 from flowmint.generators.settings import check_setting, check_settings, is_whole
+from flowmint.generators.streamed import LEARN_ROWS, Census, Learnt, Streamed, refuse_missing, refuse_unlearnt, unusual
 from flowmint.generators.tensors import device_here, find_device
 from flowmint.generators.trainer import Trainer
 from flowmint.generators.validity import AUTO, GIVEN, Validity
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     import numpy.typing as npt
+
+    from flowmint.flows.stream import Stream
 
     Codes = npt.NDArray[np.int64]
     Arrays = Mapping[str, npt.NDArray[Any]]
@@ -44,6 +48,17 @@ ATTEMPTS = 20
 
 PART_ROWS = 1 << 18
 """Rows that are minted, repaired and written together: some 80 MB of 39 columns."""
+
+
+def check_rows(name: str, value: object) -> None:
+    """Refuse what is no number of rows.
+
+    Raises:
+        SettingError: It is none.
+    """
+    if not is_whole(value) or int(value) < 1:  # type: ignore[call-overload]
+        message = f"{name} is {value!r}; give a whole number, 1 or more"
+        raise SettingError(message)
 
 
 def part_seed(seed: int, number: int) -> int:
@@ -127,15 +142,97 @@ class Generator(BaseEstimator, ABC):
         table, codes = table.filter(pl.Series(kept)), codes[kept]
         names = pl.Series("class", np.array(classes.names, dtype=object)[codes].tolist(), dtype=pl.String)
         validity = Validity.learn(self.rules, table, names, force=self.force_rules, progress=progress)
+        self.streamed_: Streamed | None = None
+        self._learn(validity, table, codes, schema=schema, classes=classes, progress=progress, checkpoint=checkpoint)
+        self.format_ = frame_format
+        return self
+
+    def fit_stream(
+        self,
+        stream: Stream,
+        *,
+        label: str,
+        rows: int = LEARN_ROWS,
+        at_least: int = 1,
+        progress: Progress = SILENT,
+        checkpoint: str | Path | Checkpoint | None = None,
+    ) -> Self:
+        """Learn from a table larger than memory, in a few passes over it.
+
+        Values, their shares, classes and rules are counted in all rows, see `flowmint.generators.streamed`. What is
+        trained, and oversamplers, learn from rows that are drawn, of rare classes all. Where all rows are drawn, what
+        is learnt is what `fit` learns.
+
+        Args:
+            stream: The table, see `flowmint.flows.stream.open_stream`.
+            label: The label column.
+            rows: Rows to draw.
+            at_least: How many classes there must be.
+            progress: Shows how far fitting is.
+            checkpoint: As for `fit`; what is read is read again.
+
+        Returns:
+            The generator itself, fitted; ``streamed_`` tells what was counted.
+
+        Raises:
+            FlowmintError: As for `fit`; or a file changed or is damaged.
+        """
+        self.check()
+        check_rows("rows", rows)
+        census = Census.take(stream, label, missing=self.missing, at_least=at_least, progress=progress)
+        learnt = Learnt(stream, label, missing=self.missing, census=census)
+        drawn = learnt.draw(rows, seed=self.seed, progress=progress)
+        validity = learnt.learn_rules(self.rules, drawn, force=self.force_rules, progress=progress)
+        encoder, invalid = learnt.measure(validity, drawn.schema, progress=progress)
+        self.streamed_ = Streamed(
+            rows=stream.rows, drawn=drawn.table.height, invalid=invalid, counts=census.learnt, encoder=encoder
+        )
+        self._learn(
+            validity,
+            drawn.table,
+            drawn.codes,
+            schema=drawn.schema,
+            classes=census.classes,
+            progress=progress,
+            checkpoint=checkpoint,
+        )
+        self.format_ = FrameFormat("polars")
+        return self
+
+    def _learn(
+        self,
+        validity: Validity,
+        table: pl.DataFrame,
+        codes: Codes,
+        *,
+        schema: Schema,
+        classes: Classes,
+        progress: Progress,
+        checkpoint: str | Path | Checkpoint | None,
+    ) -> None:
+        """Learn from rows [rows, columns] and record what was learnt."""
         self.validity_ = validity
         keep = Checkpoint(Path(checkpoint)) if isinstance(checkpoint, str | Path) else checkpoint
         about = {"generator": self.name, "settings": self._settings(), "device": self.device_type}
         trainer = Trainer(progress=progress, checkpoint=keep, about=about)
         self._fit(validity.reduce(table), codes, validity.schema(schema), len(classes.values), trainer)
-        self.schema_, self.classes_, self.format_ = schema, classes, frame_format
+        self.schema_, self.classes_ = schema, classes
         if keep is not None and keep is not checkpoint and workers.number() == 0:
             keep.remove()
-        return self
+
+    def _fit_encoder(self, table: pl.DataFrame, schema: Schema) -> Encoder:
+        """Learn the values of every column, of all rows where the table was drawn from more."""
+        return Encoder.fit(table, schema) if self.streamed_ is None else self.streamed_.encoder
+
+    def _true_counts(self, codes: Codes) -> Codes | None:
+        """Count the rows of each class [classes] that a table stands for; None where it stands for itself.
+
+        Args:
+            codes: The classes of the table's rows [rows].
+        """
+        if self.streamed_ is None or self.streamed_.counts.sum() == len(codes):
+            return None
+        return self.streamed_.counts
 
     def sample(
         self,
@@ -223,9 +320,7 @@ class Generator(BaseEstimator, ABC):
         Raises:
             SettingError: ``rows`` or ``part_rows`` is no whole number, or out of its range.
         """
-        if not is_whole(part_rows) or part_rows < 1:
-            message = f"part_rows is {part_rows!r}; give a whole number, 1 or more"
-            raise SettingError(message)
+        check_rows("part_rows", part_rows)
         sizes = [min(part_rows, rows - start) for start in range(0, rows, part_rows)]
         seed = self.seed if seed is None else seed
         with progress.stage("sampling", total=rows, unit="rows") as stage:
@@ -343,6 +438,7 @@ class Generator(BaseEstimator, ABC):
                 settings = {**settings, "device": device or device_here(settings["device"])}
             generator = cls(**settings)
             generator.check()
+            generator.streamed_ = None
             generator.schema_ = Schema.from_json(model.about["schema"])
             generator.classes_ = Classes.from_json(model.about["classes"])
             generator.format_ = FrameFormat.from_json(model.about["format"])
@@ -374,24 +470,12 @@ class Generator(BaseEstimator, ABC):
         kept = np.ones(table.height, dtype=bool)
         if self.missing == "learn":
             return kept
-        for column in table.iter_columns():
-            bad = column.is_null()
-            if column.dtype.is_float():
-                bad = bad | ~column.is_finite().fill_null(value=False)
-            if self.missing == "error" and bad.any():
-                message = (
-                    f"column {column.name!r} has {bad.sum()} missing or infinite values; "
-                    "clean them, or learn or drop them (--missing learn, missing='learn')"
-                )
-                raise TableError(message)
-            kept &= ~bad.to_numpy()
-        for code, name in enumerate(classes.names):
-            if not kept[codes == code].any():
-                message = (
-                    f"every row of class {name!r} has a missing or infinite value, so missing='drop' "
-                    "leaves none to learn from; use missing='learn'"
-                )
-                raise LabelError(message)
+        marks = unusual(table)
+        if self.missing == "error":
+            refuse_missing({name: int(bad.sum()) for name, bad in marks.items()})
+        for bad in marks.values():
+            kept &= ~bad
+        refuse_unlearnt(classes, np.bincount(codes[kept], minlength=len(classes.values)))
         return kept
 
     def _code(self, label: Any) -> int:  # noqa: ANN401

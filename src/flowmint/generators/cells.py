@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from flowmint.diffusion.adversarial import choose
 from flowmint.diffusion.autoencoder import Cells
+from flowmint.diffusion.train import ClassRows
 from flowmint.encode.cells import cell_edges
 from flowmint.encode.encoder import Encoder
 from flowmint.generators.base import Generator
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import polars as pl
 
+    from flowmint.diffusion.train import WeightedRows
     from flowmint.encode.support import Support
     from flowmint.flows.schema import Schema
     from flowmint.generators.base import Codes
@@ -97,7 +99,7 @@ class CellGenerator(Generator):
     device: str = "cpu"
 
     def _fit(self, table: pl.DataFrame, codes: Codes, schema: Schema, classes: int, trainer: Trainer) -> None:
-        self.encoder_ = Encoder.fit(table, schema)
+        self.encoder_ = self._fit_encoder(table, schema)
         numbers = sum(map(numbers_of, self.encoder_.modelled))
         rule = Sizes.of(rows=table.height, classes=classes, columns=numbers)
         self.sizes_ = rule.but(
@@ -116,6 +118,12 @@ class CellGenerator(Generator):
         rows = CellRows.of(self.cells_, torch.from_numpy(encoded).to(device))
         labels = torch.from_numpy(codes).to(device)
         self.network_ = self._train(rows, labels, classes=classes, seed=seeds[1], trainer=trainer)
+
+    def _class_rows(self, labels: Tensor, *, classes: int, generator: torch.Generator) -> ClassRows:
+        """Draw classes by their weight in training, and rows of each alike."""
+        counts = self._true_counts(labels.cpu().numpy())
+        true = None if counts is None else torch.from_numpy(counts).to(labels.device)
+        return ClassRows.of(labels, classes=classes, power=self.class_power, generator=generator, true=true)
 
     def _sample(self, rows: int, code: int, seed: int, progress: Progress) -> pl.DataFrame:
         if not self.encoder_.modelled:
@@ -167,7 +175,9 @@ class CellGenerator(Generator):
         """Train such a network on encoded rows and their classes [rows]."""
 
 
-def draw_mixed(shape: torch.Size, count: int, *, share: float, generator: torch.Generator) -> Tensor:
+def draw_mixed(
+    shape: torch.Size, count: int, *, share: float, generator: torch.Generator, source: WeightedRows | None = None
+) -> Tensor:
     """Draw rows, some of whose columns come from other rows.
 
     Args:
@@ -175,16 +185,23 @@ def draw_mixed(shape: torch.Size, count: int, *, share: float, generator: torch.
         count: How many rows.
         share: Share of columns that come from another row each.
         generator: Source of randomness, on the device of the result.
+        source: Draws rows by their weights, with the same generator; all weigh the same if absent.
 
     Returns:
         For each row and column the row to take it from, int64 [count, columns].
     """
     rows, columns = shape
     device = generator.device
-    own = torch.randint(rows, (count, 1), generator=generator, device=device).expand(count, columns)
+
+    def draw(size: tuple[int, int]) -> Tensor:
+        if source is None:
+            return torch.randint(rows, size, generator=generator, device=device)
+        return source.draw(size[0] * size[1]).view(size)
+
+    own = draw((count, 1)).expand(count, columns)
     if not share:
         return own
-    others = torch.randint(rows, (count, columns), generator=generator, device=device)
+    others = draw((count, columns))
     mixed = torch.rand((count, columns), generator=generator, device=device) < share
     return torch.where(mixed, others, own)
 

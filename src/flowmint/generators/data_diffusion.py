@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from scipy.special import ndtr
 
-from flowmint.encode.encoder import Encoder
 from flowmint.errors import ModelError
 from flowmint.generators.denoising import DenoisingGenerator
 from flowmint.generators.sizes import Sizes
@@ -44,7 +43,7 @@ class DataDiffusion(DenoisingGenerator):
     least_spread: ClassVar[float] = 0.1
 
     def _fit(self, table: pl.DataFrame, codes: Codes, schema: Schema, classes: int, trainer: Trainer) -> None:
-        self.encoder_ = Encoder.fit(table, schema)
+        self.encoder_ = self._fit_encoder(table, schema)
         columns = len(self.encoder_.modelled)
         self.sizes_ = Sizes.of(rows=table.height, classes=classes, columns=columns).but(
             dimensions=self._dimensions(), width=self.width, steps=self.steps

@@ -107,7 +107,8 @@ class DenoisingGenerator(Generator):
         self, raw: Tensor, codes: Codes, *, classes: int, seed: int, trainer: Trainer, stage: str = "diffusion"
     ) -> None:
         """Train the denoiser on points [n, dimensions], brought to unit variance first."""
-        weights = torch.from_numpy(class_weights(codes, self.class_power)).to(raw.device)
+        shares = class_weights(codes, self.class_power, counts=self._true_counts(codes))
+        weights = torch.from_numpy(shares).to(raw.device)
         points = self._standardise(raw, weights)
         labels = torch.from_numpy(codes).to(raw.device)
         denoiser = build(lambda: self._make_denoiser(classes), seed=seed, device=raw.device)
@@ -128,7 +129,13 @@ class DenoisingGenerator(Generator):
         points = self.encoder_.encode(table, seed=seed)
         named = any(support.is_categorical and support.states > 2 for support in self.encoder_.modelled)
         self.sharpness_ = Sharpness.measure(
-            points, codes, classes=classes, seed=seed, named=named, given=self.sharpness
+            points,
+            codes,
+            classes=classes,
+            seed=seed,
+            named=named,
+            given=self.sharpness,
+            counts=self._true_counts(codes),
         )
 
     def _standardise(self, raw: Tensor, weights: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from flowmint.diffusion import workers
 from flowmint.diffusion.adversarial import Critic, RowGenerator, choose, choose_softly, critic_loss
-from flowmint.diffusion.train import ClassRows, Opponent, Training, build
+from flowmint.diffusion.train import Opponent, Training, build
 from flowmint.generators.cells import CellGenerator, CellRows, numbers_of
 from flowmint.generators.tensors import spawn_seeds
 
@@ -94,7 +94,7 @@ class GAN(CellGenerator):
         network = build(lambda: self._make_network(classes), seed=seeds[0], device=device)
         critic = build(lambda: self._make_critic(classes), seed=seeds[1], device=device)
         generator = torch.Generator(device).manual_seed(seed)
-        source = ClassRows.of(labels, classes=classes, power=self.class_power, generator=generator)
+        source = self._class_rows(labels, classes=classes, generator=generator)
         packs = -(-workers.share(self.batch_rows) // self.pack)
 
         def judge() -> Tensor:

@@ -12,15 +12,14 @@ from torch import Tensor
 
 from flowmint.diffusion import workers
 from flowmint.diffusion.autoencoder import Autoencoder, reconstruction_loss
-from flowmint.diffusion.train import Training, build
-from flowmint.encode.encoder import Encoder
+from flowmint.diffusion.train import Training, WeightedRows, build
 from flowmint.errors import ModelError
 from flowmint.generators.cells import CellRows, cut, draw_mixed, numbers_of
 from flowmint.generators.data_diffusion import DataDiffusion
 from flowmint.generators.denoising import DenoisingGenerator
 from flowmint.generators.sharpness import MANY_ROWS
 from flowmint.generators.sizes import Sizes
-from flowmint.generators.tensors import find_device, module_arrays, restore_module, spawn_seeds
+from flowmint.generators.tensors import class_weights, find_device, module_arrays, restore_module, spawn_seeds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,7 +73,7 @@ class LatentDiffusion(DenoisingGenerator):
     def _fit(self, table: pl.DataFrame, codes: Codes, schema: Schema, classes: int, trainer: Trainer) -> None:
         # Encoder and autoencoder see classes as frequent as they are: resolution follows the rows there are,
         # and only the denoiser, which is told the class, sees rare classes more often.
-        self.encoder_ = Encoder.fit(table, schema)
+        self.encoder_ = self._fit_encoder(table, schema)
         numbers = sum(map(numbers_of, self.encoder_.modelled))
         # columns that are computed need no room of their own, but latents without it describe the others worse
         room = numbers + len(self.validity_.derived)
@@ -93,12 +92,14 @@ class LatentDiffusion(DenoisingGenerator):
         encoded = self.encoder_.encode(table, seed=seeds[0])
         trainer.begin(encoded, codes)
         rows = CellRows.of(self.cells_, torch.from_numpy(encoded).to(device))
-        self.autoencoder_ = self._fit_autoencoder(rows, seeds[1], trainer)
+        counts = self._true_counts(codes)
+        weights = None if counts is None else torch.from_numpy(class_weights(codes, 1.0, counts=counts)).to(device)
+        self.autoencoder_ = self._fit_autoencoder(rows, seeds[1], trainer, weights=weights)
         with torch.no_grad():
             latents = self.autoencoder_.encode(rows.normal, rows.cells)
         self._fit_denoiser(latents, codes, classes=classes, seed=seeds[2], trainer=trainer)
         self._measure_sharpness(table, codes, classes=classes, seed=seeds[3])
-        rare = np.bincount(codes, minlength=classes) <= MANY_ROWS
+        rare = (np.bincount(codes, minlength=classes) if counts is None else counts) <= MANY_ROWS
         self.direct_, self.rare_ = None, tuple(rare.tolist())
         if self.direct and rare.any():
             self.direct_ = self._make_direct()
@@ -116,22 +117,26 @@ class LatentDiffusion(DenoisingGenerator):
             width=self.autoencoder_width or self.sizes_.width,
         )
 
-    def _fit_autoencoder(self, rows: CellRows, seed: int, trainer: Trainer) -> Autoencoder:
+    def _fit_autoencoder(
+        self, rows: CellRows, seed: int, trainer: Trainer, *, weights: Tensor | None = None
+    ) -> Autoencoder:
         autoencoder = build(self._make_autoencoder, seed=seed, device=rows.normal.device)
         generator = torch.Generator(rows.normal.device).manual_seed(seed)
         mixing = self._mixing()
         # a wrong name spoils a row more than a number that is a little off
-        weights = tuple(float(numbers_of(support)) for support in self.encoder_.modelled)
+        worth = tuple(float(numbers_of(support)) for support in self.encoder_.modelled)
+        source = None if weights is None else WeightedRows(weights.cumsum(0), generator)
 
         def loss() -> Tensor:
-            chosen = draw_mixed(rows.normal.shape, workers.share(self.batch_rows), share=mixing, generator=generator)
+            count = workers.share(self.batch_rows)
+            chosen = draw_mixed(rows.normal.shape, count, share=mixing, generator=generator, source=source)
             batch = rows.gather(chosen)
             latents = autoencoder.encode(batch.normal, batch.cells)
             spread = latents.detach().std(dim=0, correction=0)
             noise = torch.randn(latents.shape, generator=generator, device=latents.device)
             decoded = autoencoder.decode(latents + self.latent_noise * spread * noise)
             return reconstruction_loss(
-                *decoded, cells=batch.cells, targets=batch.positions, shared=batch.shared, weights=weights
+                *decoded, cells=batch.cells, targets=batch.positions, shared=batch.shared, weights=worth
             )
 
         training = Training(self.sizes_.autoencoder_steps, self.batch_rows, self.autoencoder_learning_rate)

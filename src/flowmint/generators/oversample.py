@@ -52,7 +52,7 @@ class Oversampler(Generator):
     neighbours: int = 5
 
     def _fit(self, table: pl.DataFrame, codes: Codes, schema: Schema, classes: int, trainer: Trainer) -> None:
-        self.encoder_ = Encoder.fit(table, schema)
+        self.encoder_ = self._fit_encoder(table, schema)
         self._remember(self.encoder_.states(table), codes)
 
     def _remember(self, states: npt.NDArray[np.int64], codes: Codes) -> None:

@@ -63,7 +63,15 @@ class Sharpness:
 
     @classmethod
     def measure(
-        cls, points: Matrix, codes: Codes, *, classes: int, seed: int, named: bool = False, given: float | None = None
+        cls,
+        points: Matrix,
+        codes: Codes,
+        *,
+        classes: int,
+        seed: int,
+        named: bool = False,
+        given: float | None = None,
+        counts: Codes | None = None,
     ) -> Self:
         """Apply the rule.
 
@@ -74,11 +82,12 @@ class Sharpness:
             seed: Seed of the forest and of the rows that it sees.
             named: Whether the table has columns of names.
             given: The sharpness of every class but the largest, instead of the rule's.
+            counts: Rows of each class [classes], where these are drawn from more.
 
         Returns:
             The sharpness of every class.
         """
-        counts = np.bincount(codes, minlength=classes)
+        counts = np.bincount(codes, minlength=classes) if counts is None else counts
         largest = int(counts.argmax())
         rare = (counts <= MANY_ROWS) | (given is not None)
         rare[largest] = False

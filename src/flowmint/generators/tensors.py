@@ -105,18 +105,23 @@ def _multiplies_bfloat16() -> bool:
     return bool(can.get("avx512_bf16") or can.get("amx_bf16"))
 
 
-def class_weights(codes: npt.NDArray[np.int64], power: float) -> npt.NDArray[np.float64]:
+def class_weights(
+    codes: npt.NDArray[np.int64], power: float, *, counts: npt.NDArray[np.int64] | None = None
+) -> npt.NDArray[np.float64]:
     """Weigh rows so that a class of n rows weighs n^power in all.
 
     Args:
         codes: Class of each row [rows].
         power: 1 leaves classes as frequent as they are, 0 makes all equally frequent.
+        counts: n of each class [classes], where the rows stand for more; as many as there are if absent.
 
     Returns:
         Weights [rows] with mean 1.
     """
-    counts = np.bincount(codes)
-    weights = np.power(counts[codes].astype(np.float64), power - 1.0)
+    present = np.bincount(codes)
+    weights = np.power(present[codes].astype(np.float64), power - 1.0)
+    if counts is not None:
+        weights = np.power(counts[codes].astype(np.float64), power) / present[codes]
     scaled: npt.NDArray[np.float64] = weights / weights.mean()
     return scaled
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from flowmint.diffusion import workers
 from flowmint.diffusion.autoencoder import reconstruction_loss
-from flowmint.diffusion.train import ClassRows, Training, build
+from flowmint.diffusion.train import Training, build
 from flowmint.diffusion.variational import VariationalAutoencoder
 from flowmint.generators.cells import CellGenerator, CellRows, numbers_of
 
@@ -52,7 +52,7 @@ class VAE(CellGenerator):
     ) -> VariationalAutoencoder:
         network = build(lambda: self._make_network(classes), seed=seed, device=labels.device)
         generator = torch.Generator(labels.device).manual_seed(seed)
-        source = ClassRows.of(labels, classes=classes, power=self.class_power, generator=generator)
+        source = self._class_rows(labels, classes=classes, generator=generator)
         weights = tuple(float(numbers_of(support)) for support in self.encoder_.modelled)
 
         def loss() -> Tensor:

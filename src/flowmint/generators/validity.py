@@ -23,9 +23,12 @@ from flowmint.rules.ruleset import Rules
 from flowmint.rules.table import fit_dtype, is_number, numbers_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
     import numpy.typing as npt
 
     from flowmint.progress import Progress
+    from flowmint.rules.check import RuleReport
 
 NONE, AUTO, GIVEN = "none", "auto", "given"
 
@@ -75,8 +78,22 @@ class Validity:
             rules = named_rules(wanted) if isinstance(wanted, str) else wanted
             rules.require(table, label=labels, most_broken=1.0 if force else MOST_BROKEN)
             rules = rules.fitting(table)  # without those of columns that a table may lack
-        derived = derivable(rules, table)
-        return cls(rules, derived, choose_relative(rules.plan, _numbers(table.drop(derived))))
+        return cls.of(rules, table, finite=finite_columns(table))
+
+    @classmethod
+    def of(cls, rules: Rules, table: pl.DataFrame, *, finite: Collection[str]) -> Self:
+        """Tell what rules mean for a table.
+
+        Args:
+            rules: The rules.
+            table: Training rows [rows, columns].
+            finite: The columns of numbers that are finite in all rows, of which these may be only some.
+
+        Returns:
+            The rules and the columns that need not be learnt.
+        """
+        derived = derivable(rules, table, finite=finite)
+        return cls(rules, derived, choose_relative(rules.plan, _numbers(table.drop(derived)), finite=finite))
 
     def schema(self, schema: Schema) -> Schema:
         """Give the columns that are learnt.
@@ -208,40 +225,75 @@ def find_rules(table: pl.DataFrame, labels: pl.Series, *, progress: Progress) ->
     Returns:
         The rules; those of the extractor that more than `MOST_BROKEN` of the rows break are left out.
     """
+    shown, profile = find_candidates(table, labels, progress=progress)
+    return settle(shown, profile, () if profile is None else profile.check(table).broken)
+
+
+def find_candidates(table: pl.DataFrame, labels: pl.Series, *, progress: Progress) -> tuple[Rules, Rules | None]:
+    """Find the rules that rows show, and those of the extractor that the header tells.
+
+    Args:
+        table: Training rows [rows, columns].
+        labels: Their classes, as text [rows].
+        progress: Told of the search.
+
+    Returns:
+        The rules that the rows show, and the extractor's that fit the table; None where there is none.
+    """
     label = free_name(table.columns)
     shown = Rules.discover(table.with_columns(labels.alias(label)), label=label, progress=progress)
     profile = Rules.recognise(table.columns)
+    return shown, None if profile is None else profile.fitting(table)
+
+
+def settle(shown: Rules, profile: Rules | None, broken: Iterable[RuleReport]) -> Rules:
+    """Join the rules that rows show and those of the extractor that not too many rows break.
+
+    Args:
+        shown: The rules that the rows show.
+        profile: The extractor's rules; None where there is none.
+        broken: Those of the extractor's that rows break, counted over all rows.
+
+    Returns:
+        The rules that minted rows shall satisfy.
+    """
     if profile is None:
         return shown
-    fitting = profile.fitting(table)
-    broken = {each.rule.name for each in fitting.check(table).broken if each.broken > MOST_BROKEN * each.rows}
-    kept = Rules(tuple(rule for rule in fitting if rule.name not in broken), columns=fitting.columns)
+    left = {each.rule.name for each in broken if each.broken > MOST_BROKEN * each.rows}
+    kept = Rules(tuple(rule for rule in profile if rule.name not in left), columns=profile.columns)
     try:
         return kept.joined(shown)
     except RuleError:  # a rule of the data at hand that contradicts one of the extractor holds by its exceptions only
         return kept
 
 
-def derivable(rules: Rules, table: pl.DataFrame) -> tuple[str, ...]:
+def derivable(rules: Rules, table: pl.DataFrame, *, finite: Collection[str] | None = None) -> tuple[str, ...]:
     """Name the columns that need not be learnt: they follow from others, and all of them are finite throughout.
 
     Constants stay: they cost a generator nothing.
 
     Args:
         rules: The rules.
-        table: Training rows.
+        table: Training rows [rows, columns].
+        finite: The columns that are finite in all rows, where these are only some of them.
 
     Returns:
         Names in the table's order; a column that is missing or infinite anywhere, or follows from one that is, is
         learnt like any other, so that such states are minted at their rate.
     """
-    finite = {series.name for series in table.iter_columns() if series.dtype.is_numeric() and _is_finite(series)}
+    finite = finite_columns(table) if finite is None else finite
+    usable = {name for name in finite if table[name].dtype.is_numeric()}
     follow: set[str] = set()
     for name, expression in rules.definitions.items():
         inputs = set(columns_of(expression))
-        if inputs and {name, *inputs} <= finite:
+        if inputs and {name, *inputs} <= usable:
             follow.add(name)
     return tuple(name for name in table.columns if name in follow)
+
+
+def finite_columns(table: pl.DataFrame) -> set[str]:
+    """Name the columns of numbers that are finite in every row."""
+    return {series.name for series in table.iter_columns() if is_number(series.dtype) and _is_finite(series)}
 
 
 def _numbers(table: pl.DataFrame) -> dict[str, npt.NDArray[np.float64]]:

@@ -105,6 +105,37 @@ class Report:
         }
 
 
+class Tally:
+    """What checking tells of a table that comes batch by batch.
+
+    Attributes:
+        rows: How many rows were checked.
+        invalid: How many of them break any rule.
+    """
+
+    def __init__(self) -> None:
+        self.rows = self.invalid = 0
+        self._told: tuple[RuleReport, ...] = ()
+
+    def add(self, report: Report) -> None:
+        """Count a batch, the rules being the same each time."""
+        told = []
+        for old, new in zip(self._told or report.rules, report.rules, strict=True):
+            before = (old.rows, old.broken, old.examples) if self._told else (0, 0, ())
+            examples = (*before[2], *(self.rows + row for row in new.examples))[:EXAMPLES]
+            told.append(
+                RuleReport(rule=new.rule, rows=before[0] + new.rows, broken=before[1] + new.broken, examples=examples)
+            )
+        self._told = tuple(told)
+        self.rows += report.rows
+        self.invalid += int((~report.valid).sum())
+
+    @property
+    def broken(self) -> tuple[RuleReport, ...]:
+        """The rules that any row breaks, the most broken first."""
+        return tuple(sorted((each for each in self._told if each.broken), key=lambda each: -each.broken))
+
+
 def judge_rows(
     rules: Sequence[Rule], columns: Columns, classes: Mapping[str, Booleans] | None, done: Done | None = None
 ) -> Booleans:

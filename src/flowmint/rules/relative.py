@@ -209,24 +209,31 @@ def _sides(constraint: Constraint) -> Iterator[tuple[str, Relation, Expression]]
             yield side.name, plain.get(relation, relation), other
 
 
-def choose_relative(plan: Plan, numbers: Mapping[str, Floats]) -> tuple[Relative, ...]:
+def choose_relative(
+    plan: Plan, numbers: Mapping[str, Floats], *, finite: Collection[str] | None = None
+) -> tuple[Relative, ...]:
     """Choose the columns that are better told by their bounds.
 
     Args:
         plan: The rules' plan.
         numbers: The learnt columns of numbers, training rows only [rows]; those with a value that is not finite are
             told as they are, and bound nothing.
+        finite: The columns that are finite in all rows, where these are only some of them.
 
     Returns:
         The columns, in the order in which their values can be computed.
     """
-    finite = {name: values for name, values in numbers.items() if np.isfinite(values).all()}
+    usable = {
+        name: values
+        for name, values in numbers.items()
+        if np.isfinite(values).all() and (finite is None or name in finite)
+    }
     chosen = []
-    for bounds in (each.among(finite) for each in bounds_in(plan, numbers) if each.column in finite):
+    for bounds in (each.among(usable) for each in bounds_in(plan, numbers) if each.column in usable):
         if not bounds.columns:
             continue
-        values = finite[bounds.column]
-        low, high = bounds.of(finite)
+        values = usable[bounds.column]
+        low, high = bounds.of(usable)
         if _is_worth_it(values, low, high):
             form = _form(values, low, high, bounds)
             if form is not None:

@@ -394,15 +394,7 @@ class Rules:
         Raises:
             RuleError: More rows break a rule.
         """
-        for each in self.check(frame, label=label).broken:
-            if each.broken > most_broken * each.rows:
-                message = (
-                    f"{each.broken:,} of {each.rows:,} real rows ({1 - each.share:.1%}) break the rule "
-                    f"{each.rule.name!r} ({each.rule.text}), such as row {each.examples[0]}; at most "
-                    f"{most_broken:.1%} may: mend or remove the rule, or let minted rows satisfy it all the same "
-                    "(--force-rules, force_rules=True)"
-                )
-                raise RuleError(message)
+        refuse_broken(self.check(frame, label=label).broken, most_broken=most_broken)
 
     def _about(self, table: pl.DataFrame) -> tuple[Rule, ...]:
         """Leave out rules about columns that a table may lack and lacks."""
@@ -425,6 +417,23 @@ class Rules:
         names = labels.cast(pl.String).fill_null("")
         wanted = {name for rule in self.rules for name in rule.classes}
         return {name: (names == name).to_numpy() for name in wanted}
+
+
+def refuse_broken(reports: Iterable[RuleReport], *, most_broken: float) -> None:
+    """Refuse rules that too many real rows break, see `Rules.require`.
+
+    Raises:
+        RuleError: There is one.
+    """
+    for each in reports:
+        if each.broken > most_broken * each.rows:
+            message = (
+                f"{each.broken:,} of {each.rows:,} real rows ({1 - each.share:.1%}) break the rule "
+                f"{each.rule.name!r} ({each.rule.text}), such as row {each.examples[0]}; at most "
+                f"{most_broken:.1%} may: mend or remove the rule, or let minted rows satisfy it all the same "
+                "(--force-rules, force_rules=True)"
+            )
+            raise RuleError(message)
 
 
 @cache

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from flowmint.flows.frames import to_polars
 from flowmint.progress import SILENT
+from flowmint.rules.check import in_pieces, piece_of
 from flowmint.rules.discover import prune
 from flowmint.rules.discover.bounds import find_bounds, find_constants
 from flowmint.rules.discover.categories import find_category_values, find_dependencies
@@ -26,15 +28,19 @@ from flowmint.rules.discover.products import find_products
 from flowmint.rules.discover.training import Training, to_columns
 from flowmint.rules.discover.zeros import find_zeros
 from flowmint.rules.evaluate import judge
-from flowmint.rules.language import Evidence, Rule, When
+from flowmint.rules.language import Compare, Evidence, Rule, When
+from flowmint.rules.table import columns_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    import polars as pl
 
     from flowmint.flows.frames import Native
     from flowmint.progress import Progress, Stage
     from flowmint.rules.discover.evidence import Finding, Kind
     from flowmint.rules.evaluate import Columns
+    from flowmint.rules.language import Condition
 
 SEARCHES = 4
 
@@ -133,18 +139,84 @@ def _names(findings: list[Finding]) -> Iterator[str]:
 
 def _rule(name: str, finding: Finding, columns: Columns, searched: int) -> Rule:
     """Count a finding in all rows."""
-    verdict = judge(finding.condition, columns)
-    applicable = np.ones(columns.rows, dtype=bool) if verdict.applicable is None else verdict.applicable
-    if isinstance(finding.condition, When):
-        applicable = applicable & judge(finding.condition.condition, columns).holds
-    rows, broken = int(applicable.sum()), int(verdict.broken.sum())
-    evidence = Evidence(
-        rows=rows,
-        share=1 - broken / max(rows, 1),
-        slack=slack_of(finding.condition, columns),
-        particular=finding.particular or broken > 0,
-    )
+    counted = Count.of(finding.condition, columns)
+    evidence = counted.evidence(particular=finding.particular)
     return Rule(name=name, condition=finding.condition, why=_why(finding, searched), evidence=evidence)
+
+
+@dataclass(frozen=True)
+class Count:
+    """What rows say of a condition.
+
+    Attributes:
+        rows: How many rows it is applicable to, its ``when`` part fulfilled.
+        broken: How many of them break it.
+        slack: See `flowmint.rules.discover.evidence.slack_of`.
+    """
+
+    rows: int = 0
+    broken: int = 0
+    slack: float | None = None
+
+    @classmethod
+    def of(cls, condition: Condition, columns: Columns) -> Count:
+        """Count rows."""
+        verdict = judge(condition, columns)
+        applicable = np.ones(columns.rows, dtype=bool) if verdict.applicable is None else verdict.applicable
+        if isinstance(condition, When):
+            applicable = applicable & judge(condition.condition, columns).holds
+        return cls(int(applicable.sum()), int(verdict.broken.sum()), slack_of(condition, columns))
+
+    def plus(self, other: Count, condition: Condition) -> Count:
+        """Count the rows of both."""
+        slacks = [slack for slack in (self.slack, other.slack) if slack is not None]
+        widest = isinstance(condition, Compare) and condition.relation == "="
+        slack = (max(slacks) if widest else min(slacks)) if slacks else None
+        return Count(self.rows + other.rows, self.broken + other.broken, slack)
+
+    def evidence(self, *, particular: bool) -> Evidence:
+        """Tell what a rule rests on.
+
+        Args:
+            particular: Whether it may be a matter of this table for other reasons than that rows break it.
+        """
+        share = 1 - self.broken / max(self.rows, 1)
+        return Evidence(rows=self.rows, share=share, slack=self.slack, particular=particular or self.broken > 0)
+
+
+class Recount:
+    """Counts rules that some rows of a table show in all of its rows, batch by batch.
+
+    Args:
+        rules: Rules with evidence, see `discover`.
+    """
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self._counts = [(rule, Count()) for rule in rules]
+
+    def add(self, table: pl.DataFrame) -> None:
+        """Count a batch [rows, columns]."""
+        columns = columns_for([rule for rule, _ in self._counts], table)
+        parts: list[list[Count]] = []
+
+        def work(rows: slice) -> None:
+            piece = piece_of(columns, rows)
+            with np.errstate(all="ignore"):
+                parts.append([Count.of(rule.condition, piece) for rule, _ in self._counts])
+
+        in_pieces(table.height, work)
+        for part in parts:
+            told = zip(self._counts, part, strict=True)
+            self._counts = [(rule, count.plus(more, rule.condition)) for (rule, count), more in told]
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules that at most `MOST_BROKEN` of all applicable rows break, with what all rows say of them."""
+        counted = [
+            replace(rule, evidence=count.evidence(particular=rule.evidence is not None and rule.evidence.particular))
+            for rule, count in self._counts
+        ]
+        return tuple(rule for rule in counted if rule.evidence and rule.evidence.share >= 1 - MOST_BROKEN)
 
 
 def _why(finding: Finding, rows: int) -> str:
