@@ -1,0 +1,228 @@
+"""The speed benchmark: what fitting and sampling cost, stage by stage, and what fewer evaluations lose.
+
+``rate`` fits the 25-row task on all cores, then samples to Parquet at each quality beside SMOTE with the same repair,
+and times the stages of sampling on one thread beside the matrix product that bounds them. ``curve`` fits each task and
+seed once and samples with 1 to 30 evaluations by two solvers: how far latents end from those of the exact solution, and
+F1 of the four detectors of `few_shot.py`. Run ``rate`` on a machine that does nothing else.
+
+    python benchmarks/speed.py --data DATA --part rate --out benchmarks/results/sampling_speed
+    python benchmarks/speed.py --data DATA --part curve --seeds 30,31,32 --out benchmarks/results/quality_speed
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from rich.progress import track
+
+from few_shot import interval, make_task, processor
+from flowmint.balance import balance_table
+from flowmint.diffusion.noise import RectifiedFlow
+from flowmint.diffusion.sample import SOLVERS
+from flowmint.evaluate.utility import FOUR, detector_f1
+from flowmint.generators import LatentDiffusion, make_generator
+from flowmint.generators.denoising import QUALITIES
+from flowmint.parts import Wanted, mint_file
+from flowmint.progress import SILENT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TASKS = (
+    "ciciomt2024:ARP_Spoofing:25",
+    "ciciomt2024:Recon-VulScan:25",
+    "ciciomt2024:MQTT-Malformed_Data:25",
+)
+CURVE = (1, 2, 3, 4, 6, 8, 12, 16, 30)
+"""Evaluations of the denoiser for each row."""
+
+EXACT = 200
+"""Evaluations of what counts as the exact solution."""
+
+POINTS = 1024
+"""Points whose distance from the exact solution is measured."""
+
+SIDE, BATCH = 192, 2048
+"""Rows and columns of the weights, and rows of the points, whose product is timed."""
+
+
+def seconds_of(work: Callable[[], object], *, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Seconds that some work takes."""
+    start = clock()
+    work()
+    return clock() - start
+
+
+def product_rate(kind: torch.dtype, *, times: int = 400) -> float:
+    """Operations a second of a matrix product as in sampling, on one thread, in thousands of millions."""
+    points, weights = torch.rand(BATCH, SIDE).to(kind), torch.rand(SIDE, SIDE).to(kind)
+    seconds = seconds_of(
+        lambda: [torch.nn.functional.linear(points, weights) for _ in range(times)], clock=time.process_time
+    )
+    return 2 * BATCH * SIDE * SIDE * times / seconds / 1e9
+
+
+def rate(data: Path, *, seed: int, rows: int) -> dict[str, Any]:
+    """Time fitting and sampling to Parquet on all cores, and the stages of sampling on one thread."""
+    split, source, attack, _ = make_task(data, TASKS[0], seed)
+    features, labels = split.train.drop(source.label), split.train[source.label]
+    told: dict[str, Any] = {"rows": rows, "seed": seed, "threads": torch.get_num_threads()}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("latent_diffusion", "smote_standardised"):
+            model = make_generator(name, seed=seed)
+            told[f"{name}: fit, seconds"] = seconds_of(lambda model=model: model.fit(features, labels))
+            model.save(Path(folder) / name)
+            for quality in QUALITIES if name == "latent_diffusion" else (None,):
+                wanted = Wanted(rows=rows, class_name=attack, seed=seed, quality=quality)
+                place = Path(folder) / "minted.parquet"
+                seconds = seconds_of(lambda n=name, p=place, w=wanted: mint_file(Path(folder) / n, p, w))
+                told[f"{name}{f', {quality}' if quality else ''}: to Parquet, rows/s"] = rows / seconds
+        told |= stages(LatentDiffusion.load(Path(folder) / "latent_diffusion"), attack, rows=rows // 8)
+    return told
+
+
+def stages(model: LatentDiffusion, attack: str, *, rows: int) -> dict[str, float]:
+    """Time the stages of sampling on one thread, in microseconds of the processor for each row."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    code = model.classes_.code(attack)
+
+    def each(work: Callable[[], object]) -> float:
+        work()
+        return 1e6 * min(seconds_of(work, clock=time.process_time) for _ in range(3)) / rows
+
+    def sample(evaluations: int, precision: str) -> Callable[[], object]:
+        def work() -> object:
+            model.set_params(evaluations=evaluations, precision=precision)
+            return model._sample(rows, code, 1, SILENT)  # noqa: SLF001 - a stage by itself
+
+        return work
+
+    told = {}
+    for precision in ("float32", "bfloat16"):
+        few, many = each(sample(4, precision)), each(sample(12, precision))
+        told[f"one evaluation in {precision}, µs/row"] = (many - few) / 8
+        told[f"the rest of decoding after {precision}, µs/row"] = few - (many - few) / 2
+    raw = model._sample(rows, code, 1, SILENT)  # noqa: SLF001
+    told["rules, µs/row"] = each(lambda: model.validity_.complete(raw, model.schema_, class_name=attack))
+    for precision, kind in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+        told[f"matrix product in {precision}, GFLOP/s"] = product_rate(kind)
+    torch.set_num_threads(threads)
+    return told
+
+
+def distance(model: LatentDiffusion, code: int, *, solver: str, evaluations: int, seed: int) -> float:
+    """Root mean square of how far standardised latents end from the exact solution, from the same noise."""
+    schedule, device = RectifiedFlow(), torch.device("cpu")
+    noise = torch.randn((POINTS, model.sizes_.dimensions), generator=torch.Generator().manual_seed(seed))
+    denoise = model._denoise(model.denoiser_, code, device)  # noqa: SLF001
+    each = 2 if model.sharpness_.strength[code] else 1
+    with torch.no_grad():
+        ends = [
+            SOLVERS[name](denoise, noise, schedule.grid(steps), schedule)
+            for name, steps in ((solver, -(-evaluations // each)), ("adams", EXACT))
+        ]
+    return float((ends[0] - ends[1]).pow(2).mean().sqrt())
+
+
+def curve(data: Path, *, task: str, seed: int, solvers: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Fit once, then sample with more and more evaluations."""
+    torch.set_num_threads(1)
+    split, source, attack, _ = make_task(data, task, seed)
+    label = source.label
+    model = LatentDiffusion(seed=seed).fit(split.train.drop(label), split.train[label])
+    code, cells = model.classes_.code(attack), []
+    for solver in solvers:
+        for evaluations in CURVE:
+            model.set_params(solver=solver, evaluations=evaluations)
+            train = balance_table(split.train, label=label, generator=model, seed=seed)
+            f1 = detector_f1(
+                train.drop(label),
+                (train[label] == attack).to_numpy(),
+                split.test.drop(label),
+                (split.test[label] == attack).to_numpy(),
+                seed=seed,
+                detectors=FOUR,
+            )
+            far = distance(model, code, solver=solver, evaluations=evaluations, seed=seed)
+            cell = {"task": task, "seed": seed, "solver": solver, "evaluations": evaluations, "distance": far}
+            cells.append(cell | {"f1": f1, "mean_f1": float(np.mean(list(f1.values())))})
+    return cells
+
+
+def show_rate(runs: list[dict[str, Any]]) -> str:
+    """One row for each thing that was measured, one column for each run."""
+    lines = ["| measured | " + " | ".join(f"seed {run['seed']}" for run in runs) + " |", "|---" * (len(runs) + 1) + "|"]
+    for name in runs[0]:
+        if name != "seed":
+            values = [run[name] for run in runs]
+            lines.append(f"| {name} | " + " | ".join(f"{v:,.0f}" if v >= 100 else f"{v:.2f}" for v in values) + " |")
+    return "\n".join(lines)
+
+
+def show_curve(cells: list[dict[str, Any]]) -> str:
+    """One table for each solver: evaluations against F1 of each task and the mean distance."""
+    parts = []
+    tasks = [task for task in TASKS if any(c["task"] == task for c in cells)]
+    for solver in dict.fromkeys(c["solver"] for c in cells):
+        names = [task.split(":")[1] for task in tasks]
+        parts.append(
+            f"## {solver}\n\n| evaluations | distance | " + " | ".join(names) + " |\n" + "|---" * (2 + len(names)) + "|"
+        )
+        for evaluations in CURVE:
+            own = [c for c in cells if c["solver"] == solver and c["evaluations"] == evaluations]
+            scores = []
+            for task in tasks:
+                mean, half = interval([c["mean_f1"] for c in own if c["task"] == task])
+                scores.append(f"{mean:.3f} ± {half:.3f}")
+            far = np.mean([c["distance"] for c in own])
+            parts.append(f"| {evaluations} | {far:.3f} | " + " | ".join(scores) + " |")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def main() -> None:
+    """Measure and write one JSON and one Markdown file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("FLOWMINT_DATA", "data")))
+    parser.add_argument("--part", choices=("rate", "curve"), required=True)
+    parser.add_argument("--seeds", default="30,31,32", help="seeds; others were seen while settings were chosen")
+    parser.add_argument("--rows", type=int, default=500_000, help="rows to sample for a rate")
+    parser.add_argument("--solvers", default="adams,dpm_solver")
+    parser.add_argument("--workers", type=int, default=2, help="fits of the curve that run at once")
+    parser.add_argument("--out", type=Path, required=True, help="result without extension: .json and .md are written")
+    args = parser.parse_args()
+    seeds = [int(seed) for seed in args.seeds.split(",")]
+    machine = f"{platform.machine()}, {processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    about = f"Machine: {machine}, torch {torch.__version__}; seeds {args.seeds}"
+    if args.part == "rate":
+        found = [rate(args.data, seed=seed, rows=args.rows) for seed in track(seeds, description="seeds")]
+        text = f"# What fitting and sampling cost\n\n{about}\n\n{show_rate(found)}\n"
+    else:
+        solvers, found = tuple(args.solvers.split(",")), []
+        with ProcessPoolExecutor(args.workers) as pool:
+            jobs = [
+                pool.submit(curve, args.data, task=task, seed=seed, solvers=solvers) for task in TASKS for seed in seeds
+            ]
+            for job in track(as_completed(jobs), total=len(jobs), description="fits"):
+                found += job.result()
+        told = "F1 is the mean of four detectors, ± the half-width of the 95 % t-interval over the seeds."
+        text = f"# Evaluations and what they are worth\n\n{about}\n\n{told}\n\n{show_curve(found)}"
+    for extension, content in ((".json", json.dumps({"about": about, "cells": found}, indent=1) + "\n"), (".md", text)):
+        partial = args.out.with_suffix(f"{extension}.partial")
+        partial.write_text(content)
+        partial.replace(args.out.with_suffix(extension))
+
+
+if __name__ == "__main__":
+    main()
