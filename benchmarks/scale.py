@@ -117,7 +117,7 @@ def run_size(options: argparse.Namespace, kind: str, rows: int) -> Iterator[dict
     present = int((pl.read_parquet(options.data / SOURCE, columns=[LABEL])[LABEL] == RARE).sum())
     target = f"{RARE}={present * (rows // 91_801 + 1) + MINTED}"
     verbs = {
-        "fit": ["fit", str(place), *label, "--out", str(model), *how],
+        "fit": ["fit", str(place), *label, "--out", str(model), "--generator", options.generator, *how],
         "balance": ["balance", str(place), *label, "--model", str(model), "--target", target, "--out", str(out)],
         "sample": ["sample", str(model), "--class", RARE, "--rows", str(rows), "--out", str(out)],
     }
@@ -166,7 +166,7 @@ def markdown(found: dict[str, Any]) -> str:
         "# Tables larger than memory",
         "",
         f"Machine: {found['machine']}  ",
-        f"Rows drawn to learn from: {learnt}; balancing mints {MINTED:,} rows beside the real ones  ",
+        f"Generator: {found['generator']}; rows drawn to learn from: {learnt}; balancing mints {MINTED:,} rows  ",
         "Peak memory is the process's largest resident set; load is that of the machine when the verb ended.",
         "",
         "| verb | table | rows | GB | seconds | CPU seconds | rows/s | peak memory, GiB | load |",
@@ -194,6 +194,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--sizes", default="1000000,5000000,20000000")
     parser.add_argument("--kinds", default=",".join(KINDS), type=lambda given: given.split(","))
     parser.add_argument("--learn-rows", type=int)
+    parser.add_argument("--generator", default="latent_diffusion", help="smote shows what the passes alone take")
     parser.add_argument("--out", type=Path, required=True, help="where results go, without extension")
     parser.add_argument("--make", choices=KINDS, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -207,7 +208,8 @@ def main() -> None:
         make(options.data, options.make, sizes[0], options.out)
         return
     options.scratch.mkdir(parents=True, exist_ok=True)
-    found: dict[str, Any] = {"machine": machine(), "learn_rows": options.learn_rows, "results": []}
+    found: dict[str, Any] = {"machine": machine(), "generator": options.generator, "results": []}
+    found["learn_rows"] = options.learn_rows
     for rows in sizes:
         for kind in options.kinds:
             for result in run_size(options, kind, rows):

@@ -140,8 +140,7 @@ def test_a_disk_that_is_full_while_rows_are_written_leaves_the_old_file(flowmint
     assert {path.name for path in tmp_path.iterdir()} == {train.name, out.name}
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_streamed_run_that_is_stopped_leaves_nothing(tmp_path, sent, code):
+def test_a_streamed_run_that_is_stopped_leaves_nothing(tmp_path):
     source = tmp_path / "train.csv"
     pl.DataFrame({"x": range(3000), "Label": ["a", "b", "b"] * 1000}).write_csv(source)
     program = (
@@ -158,8 +157,8 @@ def test_a_streamed_run_that_is_stopped_leaves_nothing(tmp_path, sent, code):
     assert process.stdout is not None
     assert process.stdout.readline() == b"drawing\n"
     assert len(list(tmp_path.iterdir())) == 2  # the scratch folder
-    process.send_signal(sent)
+    process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=60)
-    assert process.returncode == code
+    assert process.returncode == 130
     assert b"Traceback" not in told
     assert list(tmp_path.iterdir()) == [source]
