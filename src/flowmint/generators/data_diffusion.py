@@ -70,7 +70,7 @@ class DataDiffusion(DenoisingGenerator):
             seed: Seed of the draws and of the network.
             trainer: Trains the denoiser, in a stage called ``columns``.
         """
-        self.encoder_, self.sharpness_ = other.encoder_, other.sharpness_
+        self.encoder_, self.sharpness_, self.streamed_ = other.encoder_, other.sharpness_, other.streamed_
         self.sizes_ = other.sizes_.but(dimensions=self._dimensions())
         points = torch.from_numpy(self._spread(table, seed)).to(find_device(self.device))
         self._fit_denoiser(points, codes, classes=classes, seed=seed, trainer=trainer, stage="columns")
