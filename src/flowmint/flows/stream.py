@@ -56,7 +56,7 @@ COMPRESSED = 5
 """How many times smaller a compressed CSV is than what it holds, about."""
 
 SCRATCH_CODEC = ("zstd", 1)
-"""Compression of the scratch folder's files: about a tenth of a capture's CSV, a third where numbers are of many digits."""
+"""Compression of the scratch folder's files: to a tenth of a capture's CSV, a third where numbers have many digits."""
 
 
 def estimate_bytes(path: str | Path) -> int:
@@ -255,8 +255,8 @@ def open_stream(
 
     Args:
         path: A CSV (also ``.gz``, ``.zst``) or Parquet file, or a folder of such files with the same columns.
-        scratch: A folder in which room is made for what CSV files hold, a tenth to a third of their bytes. Nothing is left
-            there afterwards.
+        scratch: A folder in which room is made for what CSV files hold, a tenth to a third of their bytes. Nothing is
+            left there afterwards.
         label: As for `flowmint.flows.read.read_table`, like the following.
         label_from_name: Whether the class comes from each file's name.
         categorical: Columns whose values are names.
