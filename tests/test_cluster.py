@@ -41,9 +41,8 @@ def cluster():
 
     small = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=small)
-    second = cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
     with connected(cluster.address):  # one connection for all tests: processes are warm from the second on
-        yield cluster, second
+        yield cluster
     cluster.shutdown()
 
 
@@ -75,7 +74,7 @@ def test_one_worker_fits_what_a_plain_fit_does(cluster, tmp_path):
     make = partial(VAE, steps=20, width=32, rules="none")
     make().fit(*make_table()).save(tmp_path / "plain")
     with Checkpoint.beside(tmp_path / "model") as checkpoint:
-        fitted = fit_on_cluster(make(), *make_table(), checkpoint=checkpoint, address=cluster[0].address)
+        fitted = fit_on_cluster(make(), *make_table(), checkpoint=checkpoint, address=cluster.address)
     fitted.save(tmp_path / "model")
     assert contents(tmp_path / "model") == contents(tmp_path / "plain")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "plain"]
@@ -83,9 +82,9 @@ def test_one_worker_fits_what_a_plain_fit_does(cluster, tmp_path):
 
 def test_a_node_that_is_lost_loses_and_duplicates_no_row(cluster, model, tmp_path):
     mint_folder(model, tmp_path / "plain", WANTED)
-    nodes, second = cluster
-    losing = Losing(lambda: nodes.remove_node(second, allow_graceful=False))
-    assert mint_on_cluster(model, tmp_path / "minted", WANTED, address=nodes.address, progress=losing) == 410
+    second = cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
+    losing = Losing(lambda: cluster.remove_node(second, allow_graceful=False))
+    assert mint_on_cluster(model, tmp_path / "minted", WANTED, address=cluster.address, progress=losing) == 410
     assert losing.lose is None
     assert contents(tmp_path / "minted") == contents(tmp_path / "plain")
     assert sum(losing.done) == 410
@@ -94,9 +93,9 @@ def test_a_node_that_is_lost_loses_and_duplicates_no_row(cluster, model, tmp_pat
 def test_a_finished_folder_is_left_and_an_interrupted_one_finished(cluster, model, tmp_path):
     mint_folder(model, tmp_path / "minted", WANTED)
     before = contents(tmp_path / "minted")
-    assert mint_on_cluster(model, tmp_path / "minted", WANTED, address=cluster[0].address) == 0
+    assert mint_on_cluster(model, tmp_path / "minted", WANTED, address=cluster.address) == 0
     (tmp_path / "minted" / "part-00019.parquet").unlink()
-    assert mint_on_cluster(model, tmp_path / "minted", WANTED, address=cluster[0].address) == 30
+    assert mint_on_cluster(model, tmp_path / "minted", WANTED, address=cluster.address) == 30
     assert contents(tmp_path / "minted") == before
 
 
