@@ -18,6 +18,7 @@ import platform
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,13 +80,12 @@ def rate(data: Path, *, seed: int, rows: int) -> dict[str, Any]:
     told: dict[str, Any] = {"rows": rows, "seed": seed, "threads": torch.get_num_threads()}
     with tempfile.TemporaryDirectory() as folder:
         for name in ("latent_diffusion", "smote_standardised"):
-            model = make_generator(name, seed=seed)
-            told[f"{name}: fit, seconds"] = seconds_of(lambda model=model: model.fit(features, labels))
-            model.save(Path(folder) / name)
+            place, model = Path(folder) / name, make_generator(name, seed=seed)
+            told[f"{name}: fit, seconds"] = seconds_of(partial(model.fit, features, labels))
+            model.save(place)
             for quality in QUALITIES if name == "latent_diffusion" else (None,):
                 wanted = Wanted(rows=rows, class_name=attack, seed=seed, quality=quality)
-                place = Path(folder) / "minted.parquet"
-                seconds = seconds_of(lambda n=name, p=place, w=wanted: mint_file(Path(folder) / n, p, w))
+                seconds = seconds_of(partial(mint_file, place, Path(folder) / "minted.parquet", wanted))
                 told[f"{name}{f', {quality}' if quality else ''}: to Parquet, rows/s"] = rows / seconds
         told |= stages(LatentDiffusion.load(Path(folder) / "latent_diffusion"), attack, rows=rows // 8)
     return told
@@ -112,7 +112,7 @@ def stages(model: LatentDiffusion, attack: str, *, rows: int) -> dict[str, float
     for precision in ("float32", "bfloat16"):
         few, many = each(sample(4, precision)), each(sample(12, precision))
         told[f"one evaluation in {precision}, µs/row"] = (many - few) / 8
-        told[f"the rest of decoding after {precision}, µs/row"] = few - (many - few) / 2
+        told[f"decoding and the start, with {precision}, µs/row"] = few - (many - few) / 2
     raw = model._sample(rows, code, 1, SILENT)  # noqa: SLF001
     told["rules, µs/row"] = each(lambda: model.validity_.complete(raw, model.schema_, class_name=attack))
     for precision, kind in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
