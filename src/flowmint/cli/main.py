@@ -140,6 +140,9 @@ def fit(
     from flowmint.generators.folder import check_place
 
     started = time.monotonic()
+    if workers > 1 and ray is None:
+        message = "--workers is how many processes train together on a Ray cluster; give --ray too"
+        raise typer.BadParameter(message)
     name = generator or DEFAULT_GENERATOR
     learner = Learner(name=name, missing=missing, rules=rules, force_rules=force_rules, seed=seed, device=device)
     check_place(out, overwrite=force)
@@ -147,7 +150,9 @@ def fit(
     model = learner.make()
     checkpoint = Checkpoint.beside(out, replace=force)
     streamed = check_stream(source, stream=stream, learn_rows=learn_rows)
-    _check_cluster(ray, workers=workers, streamed=streamed)
+    if ray is not None and streamed:
+        message = "--ray trains on rows in memory, and this table is streamed; leave --ray out, or give --no-stream"
+        raise typer.BadParameter(message)
     with (
         joined(device or "cpu") as first,
         told_where(lambda: checkpoint.reached),
@@ -174,16 +179,6 @@ def fit(
     if kept is not None and not quiet:
         show.fitted(model, out, rows=rows, seconds=time.monotonic() - started)
         show.adherence(kept, wanted=model.rules)
-
-
-def _check_cluster(ray: str | None, *, workers: int, streamed: bool) -> None:
-    """Refuse options of a cluster that do not go together with the others."""
-    if workers > 1 and ray is None:
-        message = "--workers is how many processes train together on a Ray cluster; give --ray too"
-        raise typer.BadParameter(message)
-    if ray is not None and streamed:
-        message = "--ray trains on rows in memory, and this table is streamed; leave --ray out, or give --no-stream"
-        raise typer.BadParameter(message)
 
 
 def _fit(
