@@ -184,7 +184,7 @@ def show_curve(cells: list[dict[str, Any]]) -> str:
             scores = []
             for task in tasks:
                 mean, half = interval([c["mean_f1"] for c in own if c["task"] == task])
-                scores.append(f"{mean:.3f} ± {half:.3f}")
+                scores.append(f"{mean:.3f}" if np.isnan(half) else f"{mean:.3f} ± {half:.3f}")
             far = np.mean([c["distance"] for c in own])
             parts.append(f"| {evaluations} | {far:.3f} | " + " | ".join(scores) + " |")
         parts.append("")
