@@ -6,7 +6,7 @@ seed once and samples with 1 to 30 evaluations by two solvers: how far latents e
 F1 of the four detectors of `few_shot.py`. Run ``rate`` on a machine that does nothing else.
 
     python benchmarks/speed.py --data DATA --part rate --out benchmarks/results/sampling_speed
-    python benchmarks/speed.py --data DATA --part curve --seeds 30,31,32 --out benchmarks/results/quality_speed
+    python benchmarks/speed.py --data DATA --part curve --seeds 30 --out benchmarks/results/quality_speed
 """
 
 from __future__ import annotations
