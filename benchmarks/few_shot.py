@@ -137,16 +137,21 @@ def run_cell(data: Path, *, task: str, seed: int, generator: str, rate_rows: int
             model.sample_table(rate_rows, label=attack, seed=seed + 1)
             cell["sampled_rows_per_second"] = rate_rows / (time.perf_counter() - start)
         train = balance_table(train, label=label, generator=model, seed=seed)
-    cell["f1"] = detector_f1(
+    cell["f1"] = score(train, split.test, label=label, attack=attack, seed=seed)
+    cell["mean_f1"] = float(np.mean(list(cell["f1"].values())))
+    return cell
+
+
+def score(train: pl.DataFrame, test: pl.DataFrame, *, label: str, attack: str, seed: int) -> dict[str, float]:
+    """F1 of the attack for each of the four detectors."""
+    return detector_f1(
         train.drop(label),
         (train[label] == attack).to_numpy(),
-        split.test.drop(label),
-        (split.test[label] == attack).to_numpy(),
+        test.drop(label),
+        (test[label] == attack).to_numpy(),
         seed=seed,
         detectors=FOUR,
     )
-    cell["mean_f1"] = float(np.mean(list(cell["f1"].values())))
-    return cell
 
 
 def run_whole(data: Path, *, generator: str) -> dict[str, Any]:

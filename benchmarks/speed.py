@@ -26,11 +26,10 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from few_shot import interval, make_task, processor
+from few_shot import interval, make_task, processor, score
 from flowmint.balance import balance_table
 from flowmint.diffusion.noise import RectifiedFlow
 from flowmint.diffusion.sample import SOLVERS
-from flowmint.evaluate.utility import FOUR, detector_f1
 from flowmint.generators import LatentDiffusion, make_generator
 from flowmint.generators.denoising import QUALITIES
 from flowmint.parts import Wanted, mint_file
@@ -146,14 +145,7 @@ def curve(data: Path, *, task: str, seed: int, solvers: tuple[str, ...]) -> list
         for evaluations in CURVE:
             model.set_params(solver=solver, evaluations=evaluations)
             train = balance_table(split.train, label=label, generator=model, seed=seed)
-            f1 = detector_f1(
-                train.drop(label),
-                (train[label] == attack).to_numpy(),
-                split.test.drop(label),
-                (split.test[label] == attack).to_numpy(),
-                seed=seed,
-                detectors=FOUR,
-            )
+            f1 = score(train, split.test, label=label, attack=attack, seed=seed)
             far = distance(model, code, solver=solver, evaluations=evaluations, seed=seed)
             cell = {"task": task, "seed": seed, "solver": solver, "evaluations": evaluations, "distance": far}
             cells.append(cell | {"f1": f1, "mean_f1": float(np.mean(list(f1.values())))})

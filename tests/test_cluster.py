@@ -67,9 +67,10 @@ def contents(folder):
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # Ray's own
+rays_own_warnings = pytest.mark.filterwarnings("ignore")
 
 
+@rays_own_warnings
 def test_one_worker_fits_what_a_plain_fit_does(cluster, tmp_path):
     make = partial(VAE, steps=20, width=32, rules="none")
     make().fit(*make_table()).save(tmp_path / "plain")
@@ -80,6 +81,7 @@ def test_one_worker_fits_what_a_plain_fit_does(cluster, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "plain"]
 
 
+@rays_own_warnings
 def test_a_node_that_is_lost_loses_and_duplicates_no_row(cluster, model, tmp_path):
     mint_folder(model, tmp_path / "plain", WANTED)
     second = cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
@@ -90,6 +92,7 @@ def test_a_node_that_is_lost_loses_and_duplicates_no_row(cluster, model, tmp_pat
     assert sum(losing.done) == 410
 
 
+@rays_own_warnings
 def test_a_finished_folder_is_left_and_an_interrupted_one_finished(cluster, model, tmp_path):
     mint_folder(model, tmp_path / "minted", WANTED)
     before = contents(tmp_path / "minted")

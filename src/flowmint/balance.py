@@ -171,7 +171,7 @@ def balance_rows(
     parts, fitted = [table], None
     if lacking and generator is not None:
         fitted = _fitted(generator, rows, labels, progress=progress)
-        _check_classes(fitted, lacking)
+        check_classes(fitted, lacking)
         for name, count in lacking.items():
             minted = fitted.sample_table(count, label=name, seed=seed, progress=progress)
             value = pl.Series(label, [classes.values[classes.code(name)]]).cast(labels.dtype)
@@ -191,7 +191,16 @@ def _fitted(generator: Generator, rows: pl.DataFrame, labels: pl.Series, *, prog
     return generator
 
 
-def _check_classes(generator: Generator, lacking: Mapping[str, int]) -> None:
+def check_classes(generator: Generator, lacking: Mapping[str, int]) -> None:
+    """Refuse to mint classes that a model never saw.
+
+    Args:
+        generator: A fitted generator.
+        lacking: Rows to mint by class name.
+
+    Raises:
+        LabelError: One of them is unknown to it.
+    """
     known = generator.classes_.names
     for name in lacking:
         if name not in known:

@@ -12,8 +12,8 @@ import polars as pl
 import pyarrow.parquet as pq
 from sklearn.base import clone
 
-from flowmint.balance import rows_to_mint
-from flowmint.errors import LabelError, SettingError, nearest
+from flowmint.balance import check_classes, rows_to_mint
+from flowmint.errors import SettingError
 from flowmint.flows.write import check_extension, whole_file, write_csv
 from flowmint.generators.adherence import Adherence, describe_adherence
 from flowmint.generators.streamed import LEARN_ROWS, Census
@@ -91,7 +91,7 @@ def balance_stream(
     fitted = None
     if lacking and generator is not None:
         fitted = _fitted(generator, stream, label, learn_rows=learn_rows, progress=progress)
-        _check_classes(fitted, lacking)
+        check_classes(fitted, lacking)
     writer = _Rows(stream, label, fitted, origin=origin)
     tables = itertools.chain(
         writer.real(progress), () if fitted is None else writer.minted(fitted, lacking, seed=seed, progress=progress)
@@ -112,14 +112,6 @@ def _fitted(generator: Generator, stream: Stream, label: str, *, learn_rows: int
         return unfitted.fit_stream(stream, label=label, rows=learn_rows, at_least=2, progress=progress)
     generator.schema_.check(pl.DataFrame(schema={name: d for name, d in stream.schema.items() if name != label}))
     return generator
-
-
-def _check_classes(generator: Generator, lacking: dict[str, int]) -> None:
-    known = generator.classes_.names
-    for name in lacking:
-        if name not in known:
-            message = f"the model never saw the class {name!r}; {nearest(name, known)}"
-            raise LabelError(message)
 
 
 class _Rows:
