@@ -108,10 +108,7 @@ def balance(
     if check_stream(source, stream=stream, learn_rows=learn_rows):
         _check_streamed(model, learn_rows, auto=auto, report=report)
         asked = _Asked(target=targets, origin=origin, seed=seed, learn_rows=learn_rows)
-        with bars(quiet=quiet) as progress:
-            written = _balance_stream(source, out, mint, asked, progress=progress)
-        if not quiet:
-            _show_file(written, out, seconds=time.monotonic() - started)
+        _balance_large(source, out, mint, asked, quiet=quiet)
         return
     with bars(quiet=quiet) as progress:
         table = source.read(progress)
@@ -136,6 +133,17 @@ class _Asked:
     origin: str | None
     seed: int
     learn_rows: int | None
+
+
+def _balance_large(source: Source, out: Path, mint: Generator, asked: _Asked, *, quiet: bool) -> None:
+    """Balance a table batch by batch and tell what it has become."""
+    from flowmint.cli.progress import bars
+
+    started = time.monotonic()
+    with bars(quiet=quiet) as progress:
+        written = _balance_stream(source, out, mint, asked, progress=progress)
+    if not quiet:
+        _show_file(written, out, seconds=time.monotonic() - started)
 
 
 def _balance_stream(source: Source, out: Path, mint: Generator, asked: _Asked, *, progress: Progress) -> BalancedFile:

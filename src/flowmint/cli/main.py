@@ -140,9 +140,7 @@ def fit(
     from flowmint.generators.folder import check_place
 
     started = time.monotonic()
-    if workers > 1 and ray is None:
-        message = "--workers is how many processes train together on a Ray cluster; give --ray too"
-        raise typer.BadParameter(message)
+    _check_workers(ray, workers)
     name = generator or DEFAULT_GENERATOR
     learner = Learner(name=name, missing=missing, rules=rules, force_rules=force_rules, seed=seed, device=device)
     check_place(out, overwrite=force)
@@ -179,6 +177,13 @@ def fit(
     if kept is not None and not quiet:
         show.fitted(model, out, rows=rows, seconds=time.monotonic() - started)
         show.adherence(kept, wanted=model.rules)
+
+
+def _check_workers(ray: str | None, workers: int) -> None:
+    """Refuse several workers without a cluster."""
+    if workers > 1 and ray is None:
+        message = "--workers is how many processes train together on a Ray cluster; give --ray too"
+        raise typer.BadParameter(message)
 
 
 def _fit(
