@@ -67,12 +67,12 @@ class Encoder:
         """The supports of the columns that vary, in the order of the tensor's columns."""
         return tuple(support for support in self.supports if support.states > 1)
 
-    def encode(self, table: pl.DataFrame, *, seed: int) -> Tensor:
+    def encode(self, table: pl.DataFrame, *, seed: int | None) -> Tensor:
         """Turn rows into standard normal columns.
 
         Args:
             table: Rows with the schema's columns.
-            seed: Seed of the draws inside each value's interval.
+            seed: Seed of the draws inside each value's interval; None for its middle.
 
         Returns:
             float32 [rows, modelled columns].
@@ -86,7 +86,7 @@ class Encoder:
         for index, support in enumerate(self.modelled):
             codes = support.codes(table[support.column.name])
             low, high = support.edges[codes], support.edges[codes + 1]
-            inside = 0.5 + INNER_SHARE * (rng.random(table.height) - 0.5)
+            inside = 0.5 if seed is None else 0.5 + INNER_SHARE * (rng.random(table.height) - 0.5)
             tensor[:, index] = ndtri(low + (high - low) * inside)
         return tensor
 

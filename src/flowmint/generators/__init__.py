@@ -24,7 +24,12 @@ GENERATORS: dict[str, Callable[..., Generator]] = {
     "latent_diffusion": LatentDiffusion,
     "data_diffusion": DataDiffusion,
     "data_diffusion_ddpm": partial(
-        DataDiffusion, schedule="variance_preserving", solver="ancestral", evaluations=1_000, sharpness=0.0
+        DataDiffusion,
+        schedule="variance_preserving",
+        solver="ancestral",
+        evaluations=1_000,
+        sharpness=0.0,
+        strictness=0.0,
     ),
     "vae": VAE,
     "gan": GAN,

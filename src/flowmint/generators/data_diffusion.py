@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 import torch
-from scipy.special import ndtr
 
+from flowmint.encode.spread import dimensions, gather, spread
 from flowmint.errors import ModelError
 from flowmint.generators.denoising import DenoisingGenerator
 from flowmint.generators.sizes import Sizes
@@ -21,15 +20,9 @@ if TYPE_CHECKING:
     import polars as pl
     from torch import Tensor
 
-    from flowmint.encode.support import Support
     from flowmint.flows.schema import Schema
     from flowmint.generators.base import Codes
     from flowmint.generators.trainer import Trainer
-
-    Matrix = npt.NDArray[np.float32]
-
-MOST_SPREAD = 256
-"""Categorical columns with more values than this stay one number."""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -46,16 +39,16 @@ class DataDiffusion(DenoisingGenerator):
         self.encoder_ = self._fit_encoder(table, schema)
         columns = len(self.encoder_.modelled)
         self.sizes_ = Sizes.of(rows=table.height, classes=classes, columns=columns).but(
-            dimensions=self._dimensions(), width=self.width, steps=self.steps
+            dimensions=dimensions(self.encoder_), width=self.width, steps=self.steps
         )
         if not columns:
             return
         seeds = spawn_seeds(self.seed, 3)
-        spread = self._spread(table, seeds[0])
-        trainer.begin(spread, codes)
-        points = torch.from_numpy(spread).to(find_device(self.device))
+        encoded = spread(self.encoder_, table, seed=seeds[0])
+        trainer.begin(encoded, codes)
+        points = torch.from_numpy(encoded).to(find_device(self.device))
         self._fit_denoiser(points, codes, classes=classes, seed=seeds[1], trainer=trainer)
-        self._measure_sharpness(table, codes, classes=classes, seed=seeds[2])
+        self._measure_separability(table, codes, classes=classes, seed=seeds[2])
 
     def learn_beside(
         self, other: DenoisingGenerator, table: pl.DataFrame, codes: Codes, *, classes: int, seed: int, trainer: Trainer
@@ -71,8 +64,8 @@ class DataDiffusion(DenoisingGenerator):
             trainer: Trains the denoiser, in a stage called ``columns``.
         """
         self.encoder_, self.sharpness_, self.streamed_ = other.encoder_, other.sharpness_, other.streamed_
-        self.sizes_ = other.sizes_.but(dimensions=self._dimensions())
-        points = torch.from_numpy(self._spread(table, seed)).to(find_device(self.device))
+        self.sizes_ = other.sizes_.but(dimensions=dimensions(self.encoder_))
+        points = torch.from_numpy(spread(self.encoder_, table, seed=seed)).to(find_device(self.device))
         self._fit_denoiser(points, codes, classes=classes, seed=seed, trainer=trainer, stage="columns")
 
     def restore_beside(
@@ -90,46 +83,14 @@ class DataDiffusion(DenoisingGenerator):
             ModelError: An array is missing or damaged.
         """
         self.encoder_, self.sharpness_ = other.encoder_, other.sharpness_
-        self.sizes_ = other.sizes_.but(dimensions=self._dimensions())
+        self.sizes_ = other.sizes_.but(dimensions=dimensions(self.encoder_))
         self._restore_denoiser(arrays, classes=classes, prefix=prefix)
 
-    def _dimensions(self) -> int:
-        return max(sum(map(width, self.encoder_.modelled)), 1)
-
-    def _spread(self, table: pl.DataFrame, seed: int) -> Matrix:
-        """Encode a table and turn each category into zeros and ones [rows, dimensions]."""
-        normal = self.encoder_.encode(table, seed=seed)
-        parts = []
-        for index, support in enumerate(self.encoder_.modelled):
-            if width(support) == 1:
-                parts.append(normal[:, index : index + 1])
-            else:
-                codes = support.codes(table[support.column.name])
-                parts.append(np.eye(support.states, dtype=np.float32)[codes])
-        return np.concatenate(parts, axis=1)
-
     def _decode(self, points: Tensor) -> pl.DataFrame:
-        """Turn points [rows, dimensions] back into rows; the inverse of `_spread`."""
-        spread = points.cpu().numpy()
-        uniform, start = [], 0
-        for support in self.encoder_.modelled:
-            part = spread[:, start : start + width(support)]
-            start += width(support)
-            if width(support) == 1:
-                uniform.append(ndtr(part[:, 0].astype(np.float64)))
-            else:
-                codes = part.argmax(axis=1)
-                uniform.append((support.edges[codes] + support.edges[codes + 1]) / 2)
-        return self.encoder_.decode_uniform(np.column_stack(uniform))
+        return gather(self.encoder_, points.cpu().numpy())
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], learnt: Mapping[str, Any], schema: Schema) -> None:
         super()._restore(arrays, learnt, schema)
-        if self.sizes_.dimensions != self._dimensions():
+        if self.sizes_.dimensions != dimensions(self.encoder_):
             message = "its dimensions are not those of its columns"
             raise ModelError(message)
-
-
-def width(support: Support) -> int:
-    """Tell how many dimensions a column takes: one, or one for each category."""
-    few = support.is_categorical and 2 < support.states <= MOST_SPREAD
-    return support.states if few else 1

@@ -19,10 +19,13 @@ from flowmint.diffusion.noise import RectifiedFlow, Schedule, VarianceExploding,
 from flowmint.diffusion.sample import Denoise, find_solver
 from flowmint.diffusion.train import Training, WeightedRows, build
 from flowmint.encode.encoder import Encoder
+from flowmint.encode.spread import dimensions, spread
 from flowmint.generators.base import Generator
 from flowmint.generators.chunks import Mint, mint_chunks
+from flowmint.generators.separability import Separability, rare_classes
 from flowmint.generators.sharpness import Sharpness
 from flowmint.generators.sizes import Sizes
+from flowmint.generators.strictness import CANDIDATES, Strictness
 from flowmint.generators.tensors import (
     class_weights,
     find_device,
@@ -75,6 +78,8 @@ class DenoisingGenerator(Generator):
         class_power: A class of n rows weighs n^class_power while the denoiser trains.
         sharpness: How far rows keep away from the class that theirs is most mistaken for, see
             `flowmint.generators.sharpness`; 0 not at all.
+        strictness: How strictly rows are chosen by how much they look like their class, see
+            `flowmint.generators.strictness`; 0 takes them as they come.
         schedule: Noise schedule.
         solver: Solver of the sampler.
         quality: How much time sampling takes: ``fast``, ``balanced`` or ``best``, see `QUALITIES`.
@@ -96,6 +101,7 @@ class DenoisingGenerator(Generator):
     bandwidth: float = 0.15
     class_power: float = 0.5
     sharpness: float | None = None
+    strictness: float | None = None
     schedule: str = "rectified_flow"
     solver: str = "adams"
     quality: str = "balanced"
@@ -124,19 +130,20 @@ class DenoisingGenerator(Generator):
         trainer.train(stage, denoiser, loss, training=training, generator=generator)
         self.denoiser_ = denoiser
 
-    def _measure_sharpness(self, table: pl.DataFrame, codes: Codes, *, classes: int, seed: int) -> None:
-        """Learn how well classes can be told from each other, and so how much sampling sharpens them."""
-        points = self.encoder_.encode(table, seed=seed)
+    def _measure_separability(self, table: pl.DataFrame, codes: Codes, *, classes: int, seed: int) -> None:
+        """Learn how well classes can be told from each other, and so how sampling corrects the rare ones."""
+        self.sharpness_, self.strictness_ = Sharpness.none(classes), Strictness.none(classes)
+        true = self._true_counts(codes)
+        counts = np.bincount(codes, minlength=classes) if true is None else true
         named = any(support.is_categorical and support.states > 2 for support in self.encoder_.modelled)
-        self.sharpness_ = Sharpness.measure(
-            points,
-            codes,
-            classes=classes,
-            seed=seed,
-            named=named,
-            given=self.sharpness,
-            counts=self._true_counts(codes),
+        wanted = self.sharpness != 0 or (named if self.strictness is None else self.strictness > 0)
+        if not wanted or not (self.sharpness or rare_classes(counts).any()):
+            return
+        found = Separability.measure(
+            spread(self.encoder_, table, seed=None if named else seed), codes, classes=classes, seed=seed
         )
+        self.sharpness_ = Sharpness.rule(found, counts, named=named, given=self.sharpness)
+        self.strictness_ = Strictness.rule(found, counts, named=named, given=self.strictness)
 
     def _standardise(self, raw: Tensor, weights: Tensor) -> Tensor:
         """Remember the points' weighted mean and spread; give points of unit variance."""
@@ -156,7 +163,21 @@ class DenoisingGenerator(Generator):
         return mint_chunks(self.minter(code), rows=rows, seed=(seed, code), device=self.mean_.device, progress=progress)
 
     def minter(self, code: int) -> Mint:
-        """Prepare to mint rows of one class, in the precision that sampling computes in."""
+        """Prepare to mint rows of one class, chosen among more where the class is strict."""
+        mint, strict = self.candidates(code), self.strictness_
+        if not strict.power[code]:
+            return mint
+
+        def choose(rows: int, generator: torch.Generator) -> pl.DataFrame:
+            table = mint(CANDIDATES * rows, generator)
+            seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+            points = spread(self.encoder_, table, seed=None)
+            return table[strict.choose(points, code, rows, rng=np.random.default_rng(seed))]
+
+        return choose
+
+    def candidates(self, code: int) -> Mint:
+        """Prepare to mint rows of one class as they come, in the precision that sampling computes in."""
         kind = find_precision(self.precision, self.mean_.device)
         denoiser = self.denoiser_ if kind == torch.float32 else deepcopy(self.denoiser_).to(kind)
         return lambda rows, generator: self._decode(self._draw(denoiser, rows, code, generator))
@@ -190,9 +211,11 @@ class DenoisingGenerator(Generator):
         arrays, columns = self.encoder_.to_state()
         if self.encoder_.modelled:
             arrays |= self.denoiser_arrays()
-        learnt = {"columns": columns, "sizes": dataclasses.asdict(self.sizes_)}
+        learnt: dict[str, Any] = {"columns": columns, "sizes": dataclasses.asdict(self.sizes_)}
         if self.encoder_.modelled:
             learnt["sharpness"] = dataclasses.asdict(self.sharpness_)
+            forest, learnt["strictness"] = self.strictness_.to_state()
+            arrays |= forest
         return arrays, learnt
 
     def denoiser_arrays(self, prefix: str = "") -> dict[str, npt.NDArray[Any]]:
@@ -206,8 +229,12 @@ class DenoisingGenerator(Generator):
         self.sizes_ = Sizes.from_json(learnt["sizes"])
         if not self.encoder_.modelled:
             return
-        self._restore_denoiser(arrays, classes=len(self.classes_.values))
-        self.sharpness_ = Sharpness.from_json(learnt["sharpness"], classes=len(self.classes_.values))
+        classes = len(self.classes_.values)
+        self._restore_denoiser(arrays, classes=classes)
+        self.sharpness_ = Sharpness.from_json(learnt["sharpness"], classes=classes)
+        self.strictness_ = Strictness.from_state(
+            arrays, learnt["strictness"], classes=classes, columns=dimensions(self.encoder_)
+        )
 
     def _restore_denoiser(self, arrays: Mapping[str, npt.NDArray[Any]], *, classes: int, prefix: str = "") -> None:
         """Take up what `denoiser_arrays` gave."""

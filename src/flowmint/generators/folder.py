@@ -26,7 +26,7 @@ from flowmint.errors import FlowmintError, ModelError, WriteError, nearest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-VERSION = 3
+VERSION = 4
 ABOUT = "model.json"
 WEIGHTS = "weights.safetensors"
 LARGEST_ABOUT = 64 * 2**20

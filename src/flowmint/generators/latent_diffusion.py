@@ -17,7 +17,7 @@ from flowmint.errors import ModelError
 from flowmint.generators.cells import CellRows, cut, draw_mixed, numbers_of
 from flowmint.generators.data_diffusion import DataDiffusion
 from flowmint.generators.denoising import DenoisingGenerator
-from flowmint.generators.sharpness import MANY_ROWS
+from flowmint.generators.separability import MANY_ROWS
 from flowmint.generators.sizes import Sizes
 from flowmint.generators.tensors import class_weights, find_device, module_arrays, restore_module, spawn_seeds
 
@@ -98,7 +98,7 @@ class LatentDiffusion(DenoisingGenerator):
         with torch.no_grad():
             latents = self.autoencoder_.encode(rows.normal, rows.cells)
         self._fit_denoiser(latents, codes, classes=classes, seed=seeds[2], trainer=trainer)
-        self._measure_sharpness(table, codes, classes=classes, seed=seeds[3])
+        self._measure_separability(table, codes, classes=classes, seed=seeds[3])
         rare = (np.bincount(codes, minlength=classes) if counts is None else counts) <= MANY_ROWS
         self.direct_, self.rare_ = None, tuple(rare.tolist())
         if self.direct and rare.any():
@@ -149,14 +149,14 @@ class LatentDiffusion(DenoisingGenerator):
             return self.mixing
         return MIXING if any(numbers_of(support) > 1 for support in self.encoder_.modelled) else 0.0
 
-    def minter(self, code: int) -> Mint:
-        """Prepare to mint rows of one class: a rare one's partly from its columns."""
-        latent = super().minter(code)
+    def candidates(self, code: int) -> Mint:
+        """Prepare to mint rows of one class as they come: a rare one's partly from its columns."""
+        latent = super().candidates(code)
         if self.direct_ is None or not self.rare_[code]:
             return latent
         shared = self.direct_.get_params(deep=False)
         self.direct_.set_params(**{name: getattr(self, name) for name in shared})
-        direct = self.direct_.minter(code)
+        direct = self.direct_.candidates(code)
 
         def mint(rows: int, generator: torch.Generator) -> pl.DataFrame:
             straight = torch.rand(rows, generator=generator, device=generator.device) < self.direct

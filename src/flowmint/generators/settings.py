@@ -39,6 +39,7 @@ DECIMAL: dict[str, tuple[float, float]] = {
     "mixing": (0.0, 1.0),
     "direct": (0.0, 1.0),
     "sharpness": (0.0, 10.0),
+    "strictness": (0.0, 100.0),
     "beta": (0.0, 1000.0),
     "penalty": (0.0, 1000.0),
     "temperature": (1e-2, 100.0),

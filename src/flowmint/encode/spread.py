@@ -1,0 +1,70 @@
+"""The spread form of a table: numbers as standard normals, each name as zeros and a one.
+
+It is what networks and forests see that know nothing of names: no name is nearer to one than to another.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import ndtr
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import polars as pl
+
+    from flowmint.encode.encoder import Encoder
+    from flowmint.encode.support import Support
+
+    Matrix = npt.NDArray[np.float32]
+
+MOST_SPREAD = 256
+"""Categorical columns with more values than this stay one number."""
+
+
+def width(support: Support) -> int:
+    """Tell how many dimensions a column takes: one, or one for each category."""
+    few = support.is_categorical and 2 < support.states <= MOST_SPREAD
+    return support.states if few else 1
+
+
+def dimensions(encoder: Encoder) -> int:
+    """Tell how many dimensions a row takes, at least one."""
+    return max(sum(map(width, encoder.modelled)), 1)
+
+
+def spread(encoder: Encoder, table: pl.DataFrame, *, seed: int | None) -> Matrix:
+    """Spread rows.
+
+    Args:
+        encoder: A fitted encoder.
+        table: Rows with its columns.
+        seed: Seed of the draws inside each value's interval; None for its middle.
+
+    Returns:
+        float32 [rows, dimensions].
+    """
+    normal = encoder.encode(table, seed=seed)
+    parts = []
+    for index, support in enumerate(encoder.modelled):
+        if width(support) == 1:
+            parts.append(normal[:, index : index + 1])
+        else:
+            codes = support.codes(table[support.column.name])
+            parts.append(np.eye(support.states, dtype=np.float32)[codes])
+    return np.concatenate(parts, axis=1)
+
+
+def gather(encoder: Encoder, points: Matrix) -> pl.DataFrame:
+    """Turn points [rows, dimensions] back into rows; the inverse of `spread`. The largest number names a category."""
+    uniform, start = [], 0
+    for support in encoder.modelled:
+        part = points[:, start : start + width(support)]
+        start += width(support)
+        if width(support) == 1:
+            uniform.append(ndtr(part[:, 0].astype(np.float64)))
+        else:
+            codes = part.argmax(axis=1)
+            uniform.append((support.edges[codes] + support.edges[codes + 1]) / 2)
+    return encoder.decode_uniform(np.column_stack(uniform))
