@@ -12,7 +12,9 @@ import torch
 from flowmint.errors import ModelError, SettingError
 from flowmint.generators import DataDiffusion, LatentDiffusion
 from flowmint.generators.denoising import QUALITIES, DenoisingGenerator
-from flowmint.generators.latent_diffusion import check_rare
+from flowmint.generators.latent_diffusion import check_rare, thin
+from flowmint.generators.separability import FEW_ROWS
+from flowmint.generators.sizes import USUAL_ROWS
 
 ROWS = 1200
 INFINITE = 0.235
@@ -112,7 +114,7 @@ def test_rare_classes_come_partly_from_their_columns_and_others_do_not():
 @pytest.mark.parametrize("share", [0.25, 0.75])
 def test_the_share_that_comes_from_columns_is_the_one_that_was_asked_for(share):
     table, labels = make_table()
-    brief = {"steps": 2, "autoencoder_steps": 2, "width": 16, "evaluations": 2, "rules": "none"}
+    brief = {"steps": 2, "autoencoder_steps": 2, "width": 16, "evaluations": 2, "rules": "none", "strictness": 0.0}
     model = LatentDiffusion(direct=share, **brief).fit(table, labels)
     code = model.classes_.code("attack")
     counts: dict[str, int] = {}
@@ -124,9 +126,9 @@ def test_the_share_that_comes_from_columns_is_the_one_that_was_asked_for(share):
 
         return mint
 
-    latent, direct = DenoisingGenerator.minter(model, code), model.direct_.minter(code)
+    latent, direct = DenoisingGenerator.candidates(model, code), model.direct_.candidates(code)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DenoisingGenerator, "minter", lambda self, _: parts[type(self)])
+        patch.setattr(DenoisingGenerator, "candidates", lambda self, _: parts[type(self)])
         parts = {LatentDiffusion: counted("latent", latent), DataDiffusion: counted("columns", direct)}
         minted = model.sample_table(4000, label="attack")
     assert minted.height == 4000
@@ -138,6 +140,40 @@ def test_a_table_without_rare_classes_has_no_second_denoiser():
     brief = {"steps": 2, "autoencoder_steps": 2, "width": 16, "evaluations": 2}
     many = pl.concat([table] * 3), pl.concat([labels] * 3)
     assert LatentDiffusion(**brief).fit(*many).direct_ is None
+
+
+def test_the_second_denoiser_of_a_large_table_learns_all_rare_rows_and_some_of_the_others():
+    codes = np.repeat([0, 1, 2], [9_000, 40, 4_000])
+    np.random.default_rng(0).shuffle(codes)
+    rare = np.array([False, True, False])
+    kept = thin(codes, rare, seed=3)
+    assert (np.diff(kept) > 0).all()
+    assert np.bincount(codes[kept]).tolist() == [(USUAL_ROWS - 40) // 2, 40, (USUAL_ROWS - 40) // 2]
+    assert np.array_equal(kept, thin(codes, rare, seed=3))
+    assert not np.array_equal(kept, thin(codes, rare, seed=4))
+
+
+def test_where_most_classes_are_rare_the_others_keep_some_rows():
+    codes = np.repeat(np.arange(12), [500] * 11 + [4_000])
+    kept = thin(codes, np.arange(12) < 11, seed=0)
+    assert np.bincount(codes[kept]).tolist() == [500] * 11 + [FEW_ROWS]
+
+
+def test_the_second_denoiser_of_a_small_table_learns_all_rows():
+    codes = np.repeat([0, 1], [USUAL_ROWS - 10, 10])
+    assert len(thin(codes, np.array([False, True]), seed=0)) == USUAL_ROWS
+
+
+def test_a_model_folder_of_a_large_table_keeps_the_sizes_of_both_denoisers(tmp_path):
+    table, labels = make_table()
+    large, of_large = pl.concat([table[:1000]] * 6 + [table[1000:]]), pl.concat([labels[:1000]] * 6 + [labels[1000:]])
+    brief = {"autoencoder_steps": 2, "width": 16, "evaluations": 2}
+    model = LatentDiffusion(**brief, steps=2).fit(large, of_large)
+    model.direct_.sizes_ = model.direct_.sizes_.but(steps=1)
+    model.save(tmp_path / "model")
+    loaded = LatentDiffusion.load(tmp_path / "model")
+    assert loaded.direct_.sizes_ == model.direct_.sizes_ != loaded.sizes_
+    assert loaded.sample_table(30, label="attack").equals(model.sample_table(30, label="attack"))
 
 
 @pytest.mark.parametrize("marks", [None, [True], [1, 0], "rare", [True, True, False]])

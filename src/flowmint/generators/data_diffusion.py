@@ -64,26 +64,34 @@ class DataDiffusion(DenoisingGenerator):
             trainer: Trains the denoiser, in a stage called ``columns``.
         """
         self.encoder_, self.sharpness_, self.streamed_ = other.encoder_, other.sharpness_, other.streamed_
-        self.sizes_ = other.sizes_.but(dimensions=dimensions(self.encoder_))
+        given = {"width": self.width, "steps": self.steps, "dimensions": dimensions(self.encoder_)}
+        self.sizes_ = Sizes.of(rows=table.height, classes=classes, columns=len(self.encoder_.modelled)).but(**given)
         points = torch.from_numpy(spread(self.encoder_, table, seed=seed)).to(find_device(self.device))
         self._fit_denoiser(points, codes, classes=classes, seed=seed, trainer=trainer, stage="columns")
 
     def restore_beside(
-        self, other: DenoisingGenerator, arrays: Mapping[str, npt.NDArray[Any]], *, classes: int, prefix: str
+        self,
+        other: DenoisingGenerator,
+        arrays: Mapping[str, npt.NDArray[Any]],
+        *,
+        sizes: Sizes,
+        classes: int,
+        prefix: str,
     ) -> None:
         """Take up what was learnt beside another generator.
 
         Args:
             other: The other generator, restored.
             arrays: Arrays by name.
+            sizes: Sizes of the denoiser.
             classes: How many classes there are.
             prefix: What the names begin with.
 
         Raises:
-            ModelError: An array is missing or damaged.
+            ModelError: An array is missing or damaged, or the sizes are not those of the columns.
         """
-        self.encoder_, self.sharpness_ = other.encoder_, other.sharpness_
-        self.sizes_ = other.sizes_.but(dimensions=dimensions(self.encoder_))
+        self.encoder_, self.sharpness_, self.sizes_ = other.encoder_, other.sharpness_, sizes
+        self._check_dimensions()
         self._restore_denoiser(arrays, classes=classes, prefix=prefix)
 
     def _decode(self, points: Tensor) -> pl.DataFrame:
@@ -91,6 +99,9 @@ class DataDiffusion(DenoisingGenerator):
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], learnt: Mapping[str, Any], schema: Schema) -> None:
         super()._restore(arrays, learnt, schema)
+        self._check_dimensions()
+
+    def _check_dimensions(self) -> None:
         if self.sizes_.dimensions != dimensions(self.encoder_):
             message = "its dimensions are not those of its columns"
             raise ModelError(message)

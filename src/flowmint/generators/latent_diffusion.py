@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -17,8 +17,8 @@ from flowmint.errors import ModelError
 from flowmint.generators.cells import CellRows, cut, draw_mixed, numbers_of
 from flowmint.generators.data_diffusion import DataDiffusion
 from flowmint.generators.denoising import DenoisingGenerator
-from flowmint.generators.separability import MANY_ROWS
-from flowmint.generators.sizes import Sizes
+from flowmint.generators.separability import FEW_ROWS, MANY_ROWS
+from flowmint.generators.sizes import USUAL_ROWS, Sizes
 from flowmint.generators.tensors import class_weights, find_device, module_arrays, restore_module, spawn_seeds
 
 if TYPE_CHECKING:
@@ -102,8 +102,9 @@ class LatentDiffusion(DenoisingGenerator):
         rare = (np.bincount(codes, minlength=classes) if counts is None else counts) <= MANY_ROWS
         self.direct_, self.rare_ = None, tuple(rare.tolist())
         if self.direct and rare.any():
+            kept = thin(codes, rare, seed=seeds[4])
             self.direct_ = self._make_direct()
-            self.direct_.learn_beside(self, table, codes, classes=classes, seed=seeds[4], trainer=trainer)
+            self.direct_.learn_beside(self, table[kept], codes[kept], classes=classes, seed=seeds[4], trainer=trainer)
 
     def _make_direct(self) -> DataDiffusion:
         """Make what learns the columns themselves, with the settings that are shared."""
@@ -180,6 +181,7 @@ class LatentDiffusion(DenoisingGenerator):
             learnt["rare"] = [] if self.direct_ is None else list(self.rare_)
             if self.direct_ is not None:
                 arrays |= self.direct_.denoiser_arrays(BESIDE)
+                learnt["direct_sizes"] = asdict(self.direct_.sizes_)
         return arrays, learnt
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], learnt: Mapping[str, Any], schema: Schema) -> None:
@@ -194,7 +196,29 @@ class LatentDiffusion(DenoisingGenerator):
         self.direct_, self.rare_, classes = None, check_rare(learnt["rare"], len(self.classes_.values)), self.classes_
         if self.rare_:
             self.direct_ = self._make_direct()
-            self.direct_.restore_beside(self, arrays, classes=len(classes.values), prefix=BESIDE)
+            sizes = Sizes.from_json(learnt["direct_sizes"])
+            self.direct_.restore_beside(self, arrays, sizes=sizes, classes=len(classes.values), prefix=BESIDE)
+
+
+def thin(codes: Codes, rare: npt.NDArray[np.bool_], *, seed: int) -> Codes:
+    """Choose rows for a network that mints rare classes alone: all of theirs, and of the others enough to tell them by.
+
+    Args:
+        codes: The class of each row [rows].
+        rare: Whether a class is rare [classes].
+        seed: Seed of the choice.
+
+    Returns:
+        Row numbers in rising order: all up to `USUAL_ROWS`, or about so many.
+    """
+    if len(codes) <= USUAL_ROWS:
+        return np.arange(len(codes))
+    room = USUAL_ROWS - int(rare[codes].sum())
+    most = max(room // max(int((~rare).sum()), 1), FEW_ROWS)
+    rng = np.random.default_rng(seed)
+    kept = [np.flatnonzero(rare[codes])]
+    kept += [rng.permutation(np.flatnonzero(codes == code))[:most] for code in np.flatnonzero(~rare)]
+    return np.sort(np.concatenate(kept))
 
 
 def check_rare(marks: object, classes: int) -> tuple[bool, ...]:
