@@ -11,7 +11,7 @@ import torch
 
 from flowmint.errors import ModelError, SettingError
 from flowmint.generators import DataDiffusion, LatentDiffusion
-from flowmint.generators.denoising import QUALITIES, DenoisingGenerator
+from flowmint.generators.denoising import MIXED_WIDTH, QUALITIES, DenoisingGenerator
 from flowmint.generators.latent_diffusion import check_rare, thin
 from flowmint.generators.separability import FEW_ROWS
 from flowmint.generators.sizes import USUAL_ROWS
@@ -174,6 +174,17 @@ def test_a_model_folder_of_a_large_table_keeps_the_sizes_of_both_denoisers(tmp_p
     loaded = LatentDiffusion.load(tmp_path / "model")
     assert loaded.direct_.sizes_ == model.direct_.sizes_ != loaded.sizes_
     assert loaded.sample_table(30, label="attack").equals(model.sample_table(30, label="attack"))
+
+
+@pytest.mark.parametrize(("width", "same"), [(32, True), (MIXED_WIDTH, False)])
+def test_only_wide_networks_train_in_bfloat16(width, same):
+    table, labels = make_table()
+    brief = {"steps": 2, "autoencoder_steps": 2, "width": width}
+    single, mixed = (LatentDiffusion(precision=kind, **brief).fit(table, labels) for kind in ("float32", "bfloat16"))
+    for part in ("autoencoder_", "denoiser_"):
+        first, second = (getattr(model, part).state_dict() for model in (single, mixed))
+        assert all(torch.equal(first[name], second[name]) for name in first) == same
+        assert all(weight.dtype == torch.float32 for weight in second.values())
 
 
 @pytest.mark.parametrize("marks", [None, [True], [1, 0], "rare", [True, True, False]])

@@ -56,6 +56,9 @@ SCHEDULES: dict[str, Schedule] = {
 QUALITIES = {"fast": 4, "balanced": 8, "best": 16}
 """Evaluations of the denoiser for each sample, by the name of the quality; what they cost: docs/performance.md."""
 
+MIXED_WIDTH = 256
+"""From so many units of a layer on, training multiplies bfloat16 where sampling does."""
+
 PIECE = 2048
 """Rows that pass through the network together on a processor: few enough for its cache."""
 
@@ -85,8 +88,9 @@ class DenoisingGenerator(Generator):
         quality: How much time sampling takes: ``fast``, ``balanced`` or ``best``, see `QUALITIES`.
         evaluations: How often the denoiser is evaluated for each sample; None for what ``quality`` says. Classes that
             are sharpened take two evaluations a step.
-        precision: Numbers that sampling computes with: ``float32``, ``bfloat16``, or ``auto`` for bfloat16 where the
-            processor multiplies it. Training always uses float32.
+        precision: Numbers that networks compute with: ``float32``, ``bfloat16``, or ``auto`` for bfloat16 where the
+            processor multiplies it. Training keeps its weights in float32, and computes with bfloat16 only where layers
+            have at least `MIXED_WIDTH` units: casting costs what small ones gain.
         device: Where to train and sample: ``cpu``, ``cuda`` or ``auto``.
     """
 
@@ -126,9 +130,15 @@ class DenoisingGenerator(Generator):
             kernel = torch.randn((len(rows), points.shape[1]), generator=generator, device=points.device)
             return denoiser.loss(points[rows] + self.bandwidth * kernel, labels[rows], generator)
 
-        training = Training(self.sizes_.steps, self.batch_rows, self.learning_rate)
+        training = Training(
+            self.sizes_.steps, self.batch_rows, self.learning_rate, mixed=self._mixes(self.sizes_.width)
+        )
         trainer.train(stage, denoiser, loss, training=training, generator=generator)
         self.denoiser_ = denoiser
+
+    def _mixes(self, width: int) -> bool:
+        """Tell whether a network of so many units trains in mixed precision."""
+        return width >= MIXED_WIDTH and find_precision(self.precision, find_device(self.device)) == torch.bfloat16
 
     def _measure_separability(self, table: pl.DataFrame, codes: Codes, *, classes: int, seed: int) -> None:
         """Learn how well classes can be told from each other, and so how sampling corrects the rare ones."""

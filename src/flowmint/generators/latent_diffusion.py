@@ -112,11 +112,11 @@ class LatentDiffusion(DenoisingGenerator):
         return DataDiffusion(**{name: value for name, value in self.get_params(deep=False).items() if name in shared})
 
     def _make_autoencoder(self) -> Autoencoder:
-        return Autoencoder(
-            counts=self.cells_.counts,
-            latent_dim=self.sizes_.dimensions,
-            width=self.autoencoder_width or self.sizes_.width,
-        )
+        return Autoencoder(counts=self.cells_.counts, latent_dim=self.sizes_.dimensions, width=self._autoencoder_width)
+
+    @property
+    def _autoencoder_width(self) -> int:
+        return self.autoencoder_width or self.sizes_.width
 
     def _fit_autoencoder(
         self, rows: CellRows, seed: int, trainer: Trainer, *, weights: Tensor | None = None
@@ -140,7 +140,12 @@ class LatentDiffusion(DenoisingGenerator):
                 *decoded, cells=batch.cells, targets=batch.positions, shared=batch.shared, weights=worth
             )
 
-        training = Training(self.sizes_.autoencoder_steps, self.batch_rows, self.autoencoder_learning_rate)
+        training = Training(
+            self.sizes_.autoencoder_steps,
+            self.batch_rows,
+            self.autoencoder_learning_rate,
+            mixed=self._mixes(self._autoencoder_width),
+        )
         trainer.train("autoencoder", autoencoder, loss, training=training, generator=generator)
         return autoencoder
 
