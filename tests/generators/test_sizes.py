@@ -34,7 +34,7 @@ def test_the_rule_is_the_documented_one():
     assert Sizes.of(rows=30, classes=2, columns=34) == Sizes(34, 32, 192, 1400, 700)
     assert Sizes.of(rows=2_525, classes=2, columns=34) == Sizes(34, 50, 192, 1400, 700)
     assert Sizes.of(rows=5_000, classes=2, columns=34) == Sizes(34, 64, 192, 1400, 700)
-    assert Sizes.of(rows=20_000, classes=8, columns=34) == Sizes(34, 128, 256, 2800, 2122)
+    assert Sizes.of(rows=20_000, classes=8, columns=34) == Sizes(34, 128, 256, 2222, 2800)
 
 
 @pytest.mark.parametrize(("given_sizes", "expected"), [({}, 192), ({"width": None}, 192), ({"width": 7}, 7)])

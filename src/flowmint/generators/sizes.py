@@ -6,7 +6,7 @@ The rule, with r rows, c classes and k columns that vary:
 * cells: √r, from 32 to 64 up to 5,000 rows and to at most 128 above;
 * width: 192 up to 5,000 rows, then growing with r^(1/4), to at most 512, in steps of 64;
 * steps: 1,400 for the autoencoder and 700 for the denoiser up to 5,000 rows and 2 classes. The autoencoder's grow with
-  r^(1/4) and c^(1/4), the denoiser's, which has more to learn, with r^(2/5) and c^(2/5), to at most 12,000 each.
+  r^(1/6) and c^(1/6), the denoiser's, which has far more to learn, with r^(1/2) and c^(1/2), to at most 12,000 each.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class Sizes:
             dimensions=min(max(columns, 8), 64),
             cells=min(max(round(rows**0.5), 32), round(64 * surplus**0.5), 128),
             width=min(round(3 * surplus**0.25) * 64, 512),
-            autoencoder_steps=min(round(1_400 * more**0.25), 12_000),
-            steps=min(round(700 * more**0.4), 12_000),
+            autoencoder_steps=min(round(1_400 * more ** (1 / 6)), 12_000),
+            steps=min(round(700 * more**0.5), 12_000),
         )
 
     @classmethod

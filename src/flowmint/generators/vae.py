@@ -35,7 +35,7 @@ class VAE(CellGenerator):
     beta: float = 0.2
 
     def _usual_steps(self, sizes: Sizes) -> int:
-        return sizes.autoencoder_steps
+        return 2 * sizes.steps  # it decodes what it draws: more to learn than an autoencoder has
 
     def _make_network(self, classes: int) -> VariationalAutoencoder:
         sizes = self.sizes_
