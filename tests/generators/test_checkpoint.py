@@ -7,11 +7,13 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
+import polars as pl
 import pytest
 import torch
 from safetensors.torch import load, save
 
 from flowmint.errors import FlowmintError, ModelError, WriteError
+from flowmint.flows.stream import open_stream
 from flowmint.generators import checkpoint as kept
 from flowmint.generators.checkpoint import ABOUT, Checkpoint
 
@@ -91,6 +93,26 @@ def test_what_goes_on_equals_what_was_never_interrupted(whole, tmp_path, after):
     assert again.stages[LAST[name]][0] == after  # what was done is reported at once, and not done again
     assert sum(again.stages[LAST[name]]) == sum([after, *again.stages[LAST[name]][1:]])
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("name", ["latent_diffusion", "vae"])
+def test_a_streamed_fit_goes_on_too(tmp_path, name):
+    table = pl.concat([make_flows()] * 3).with_columns(Label=pl.Series(LABELS * 3))
+    table.write_parquet(tmp_path / "table.parquet")
+
+    def learn(folder: Path | None, **watched: Stopping) -> Generator:
+        model = make(name, seed=3, rules="none")
+        with open_stream(tmp_path / "table.parquet", scratch=tmp_path) as source:  # of 204 rows 150 are drawn
+            return model.fit_stream(source, label="Label", rows=150, checkpoint=folder, **watched)
+
+    with pytest.raises(StoppedError):
+        learn(tmp_path / "kept", progress=Stopping("autoencoder", 12))
+    assert (tmp_path / "kept" / "autoencoder-12.safetensors").exists()
+    again = Stopping("never", 0)
+    model = learn(tmp_path / "kept", progress=again)
+    assert again.stages["autoencoder"][0] == 12
+    assert saved(model, tmp_path / "one") == saved(learn(None), tmp_path / "two")
+    assert not (tmp_path / "kept").exists()
 
 
 def test_a_fit_may_be_interrupted_more_than_once_and_keeps_finished_stages(tmp_path):
