@@ -40,7 +40,7 @@ from flowmint.flows.split import CAPTURE
 from flowmint.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 LARGEST = 2**20
 """Bytes that a run file may have."""
@@ -144,12 +144,19 @@ class RunSettings:
     plan: Plan
 
 
-def read_run(path: str | Path, *, data: str | Path | None = None, progress: Progress = SILENT) -> RunSettings:
+def read_run(
+    path: str | Path,
+    *,
+    data: str | Path | None = None,
+    only: Sequence[str] = (),
+    progress: Progress = SILENT,
+) -> RunSettings:
     """Read a run file and the tables that it names.
 
     Args:
         path: The run file, in TOML.
         data: Folder to which the files of sources are relative; the run file's own if absent.
+        only: Names of the tasks to take; all if there is none. Tables that only others need are not read.
         progress: Shows how far reading is.
 
     Returns:
@@ -157,15 +164,16 @@ def read_run(path: str | Path, *, data: str | Path | None = None, progress: Prog
 
     Raises:
         ReadError: The run file or a table cannot be read.
-        SettingError: A key is unknown, or a value is not usable; the message names it.
+        SettingError: A key is unknown, or a value is not usable; the message names it. Or there is no such task.
         LabelError: A class is absent.
     """
     place = Path(path)
     run = parse_run(_read_text(place), name=str(place))
+    entries = _wanted(run, only, name=str(place))
     plan = plan_of(run)
     folder = place.parent if data is None else Path(data)
     tables = _Tables(run.sources, folder, by_capture=run.split == "capture", progress=progress)
-    return RunSettings(run.title, tuple(_task(entry, tables) for entry in run.tasks), plan)
+    return RunSettings(run.title, tuple(_task(entry, tables) for entry in entries), plan)
 
 
 def parse_run(text: str, *, name: str) -> RunFile:
@@ -222,6 +230,16 @@ def plan_of(run: RunFile) -> Plan:
     plan = Plan(seeds=seeds, settings=run.generator, **same)
     plan.check()
     return plan
+
+
+def _wanted(run: RunFile, only: Sequence[str], *, name: str) -> tuple[TaskEntry, ...]:
+    """Give the tasks of these names, in the run file's order."""
+    known = {entry.name or entry.attack: entry for entry in run.tasks}
+    for wanted in only:
+        if wanted not in known:
+            message = f"{name} has no task {wanted!r}; {nearest(wanted, known, show=20)}"
+            raise SettingError(message)
+    return tuple(entry for called, entry in known.items() if called in only) if only else run.tasks
 
 
 def _read_text(place: Path) -> str:

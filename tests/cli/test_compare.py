@@ -116,10 +116,34 @@ def test_a_run_file_is_compared(flowmint, table, tmp_path):
     assert "ARP_Spoofing from Benign, 3 real rows:" in result.stdout
 
 
+def test_some_tasks_of_a_run_file_are_compared_and_the_others_later(flowmint, table, tmp_path):
+    run, store = tmp_path / "run.toml", tmp_path / "cells"
+    run.write_text(
+        "rows = [3]\nseeds = 1\ngenerators = ['none']\ndetectors = ['logistic regression']\nfamilies = []\n"
+        f"[sources.a]\nfiles = ['{table.name}']\n"
+        "[[tasks]]\nname = 'spoofing'\nsource = 'a'\nattack = 'ARP_Spoofing'\n"
+        "[[tasks]]\nname = 'again'\nsource = 'a'\nattack = 'ARP_Spoofing'\n"
+    )
+    result = flowmint("compare", "--config", run, "--task", "again", "--store", store)
+    assert result.exit_code == 0, result.output
+    assert "again" in result.stdout
+    assert "spoofing" not in result.stdout
+    cells = set(store.glob("*.json"))
+    result = flowmint("compare", "--config", run, "--store", store)
+    assert result.exit_code == 0, result.output
+    assert "spoofing" in result.stdout
+    assert cells < set(store.glob("*.json"))  # those that were finished are taken as they are
+    result = flowmint("compare", "--config", run, "--task", "agian")
+    assert result.exit_code == 1
+    assert "no task 'agian'" in result.stderr
+    assert "'again'" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         ((), "give a TABLE"),
+        (("TABLE", "--label", "Label", "--attack", "x", "--task", "y"), "--task names a task of a run file"),
         (("--config", "x.toml", "--rows", "3"), "--rows is told by the run file"),
         (("--config", "x.toml", "--label", "Label"), "no TABLE"),
         (("--config", "x.toml", "--force-rules"), "--force-rules is told by the run file"),

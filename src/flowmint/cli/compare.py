@@ -30,6 +30,8 @@ from flowmint.cli.options import (
 from flowmint.errors import ComparisonError, WriteError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from flowmint.evaluate.compare import Comparison, Plan, Run, Task
     from flowmint.progress import Progress
 
@@ -143,6 +145,10 @@ def compare(
             "--data", metavar="FOLDER", help="Where a run file's tables are; FLOWMINT_DATA or its own folder if absent."
         ),
     ] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option("--task", metavar="NAME", help="Only this task of the run file; may be repeated."),
+    ] = None,
     workers: Annotated[int, typer.Option("--workers", min=1, metavar="N", help="Cells that run at once.")] = 1,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write every result as JSON.", show_default=False)
@@ -160,14 +166,17 @@ def compare(
     quiet: Quiet = False,
 ) -> None:
     """Compare generators: detectors learn from few real rows and what is minted, and are tested on real rows."""
-    _check_usage(source, config, data, asked)
+    _check_usage(source, config, data, task, asked)
     started = time.monotonic()
     keep = _check_places(out, report, store, force=force)
     from flowmint.cli.progress import bars
     from flowmint.evaluate.compare import compare as run_comparison
 
     with bars(quiet=quiet) as progress, _told_where(keep):
-        title, tasks, plan = _prepare(source, asked, config, data, progress)
+        if config is not None:
+            title, tasks, plan = _from_file(config, data, task or (), progress)
+        else:
+            title, tasks, plan = _from_options(source, asked, progress)
         run = run_comparison(
             tasks, plan, title=title, store=keep, workers=workers, command=command_line(), progress=progress
         )
@@ -178,12 +187,8 @@ def compare(
     fail(run.comparison)
 
 
-def _prepare(
-    source: Source | None, asked: Asked, config: Path | None, data: Path | None, progress: Progress
-) -> tuple[str, tuple[Task, ...], Plan]:
-    """Give title, tasks and plan, of a run file or of the options."""
-    if config is not None:
-        return _from_file(config, data, progress)
+def _from_options(source: Source | None, asked: Asked, progress: Progress) -> tuple[str, tuple[Task, ...], Plan]:
+    """Give title, tasks and plan of the options."""
     plan = asked.plan()
     return "", () if source is None else asked.tasks(source, plan, progress), plan
 
@@ -196,7 +201,9 @@ def _detectors(given: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(known.get(name.lower().replace(" ", "_"), name) for name in given)
 
 
-def _check_usage(source: Source | None, config: Path | None, data: Path | None, asked: Asked) -> None:
+def _check_usage(
+    source: Source | None, config: Path | None, data: Path | None, task: list[str] | None, asked: Asked
+) -> None:
     """Refuse options that do not go together."""
     if (source is None) == (config is None):
         message = "give a TABLE with --label and --attack, or a run file with --config"
@@ -210,6 +217,9 @@ def _check_usage(source: Source | None, config: Path | None, data: Path | None, 
         raise typer.BadParameter(message)
     elif data is not None:
         message = "--data says where the tables of a run file are; give it with --config"
+        raise typer.BadParameter(message)
+    elif task:
+        message = "--task names a task of a run file; give it with --config"
         raise typer.BadParameter(message)
 
 
@@ -242,11 +252,14 @@ class _told_where:  # noqa: N801 - used as a function
             sys.stderr.write(f"flowmint: finished cells are in {self.store}; the same command goes on from there\n")
 
 
-def _from_file(config: Path, data: Path | None, progress: Progress) -> tuple[str, tuple[Task, ...], Plan]:
+def _from_file(
+    config: Path, data: Path | None, only: Sequence[str], progress: Progress
+) -> tuple[str, tuple[Task, ...], Plan]:
+    """Give title, tasks and plan of a run file."""
     from flowmint.config import read_run
 
     folder = data or (Path(os.environ["FLOWMINT_DATA"]) if os.environ.get("FLOWMINT_DATA") else None)
-    run = read_run(config, data=folder, progress=progress)
+    run = read_run(config, data=folder, only=only, progress=progress)
     return run.title, run.tasks, run.plan
 
 
