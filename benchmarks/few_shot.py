@@ -222,11 +222,40 @@ def markdown(cells: list[dict[str, Any]], *, about: dict[str, Any], whole: list[
             own = collect(cells, task, generator)
             if own:
                 lines.append(row(generator, own, ours, detectors=detectors, seeds=seeds))
+    lines += over_tasks(cells, generators)
     if whole:
         lines += ["", f"## flowmint balance on the whole of {WHOLE}, every class to the largest", ""]
         lines += ["| generator | seconds | peak memory, GiB | rows written |", "|---|---|---|---|"]
         lines += [f"| {w['generator']} | {w['seconds']:.0f} | {w['peak_gib']:.2f} | {w['rows']:,} |" for w in whole]
     return "\n".join(lines) + "\n"
+
+
+def over_tasks(cells: list[dict[str, Any]], generators: list[str]) -> list[str]:
+    """Write the mean over each table's tasks, where a table has several: a line for each generator that ran on all."""
+    lines = []
+    for source in SOURCES:
+        tasks = list(dict.fromkeys(c["task"] for c in cells if c["task"].startswith(f"{source}:")))
+        means = {name: seed_means(cells, tasks, name) for name in generators}
+        means = {name: values for name, values in means.items() if values}
+        if len(tasks) < 2 or OURS not in means:
+            continue
+        lines += ["", f"## {source}: mean over its {len(tasks)} tasks", ""]
+        lines += [f"| generator | mean | {OURS} − |", "|---|---|---|"]
+        for name, values in means.items():
+            both = sorted(set(values) & set(means[OURS]))
+            apart = [means[OURS][seed] - values[seed] for seed in both]
+            paired = shown(apart, sign="+") if apart and name != OURS else "–"
+            lines.append(
+                f"| {f'**{name}**' if name == OURS else name} | {shown(list(values.values()), sign='')} | {paired} |"
+            )
+    return lines
+
+
+def seed_means(cells: list[dict[str, Any]], tasks: list[str], generator: str) -> dict[int, float]:
+    """Mean F1 over tasks for each seed with which a generator ran on all of them."""
+    each = [collect(cells, task, generator) for task in tasks]
+    seeds = set.intersection(*(set(found) for found in each)) if each else set()
+    return {seed: float(np.mean([found[seed]["mean_f1"] for found in each])) for seed in sorted(seeds)}
 
 
 def row(generator: str, own: dict[int, Any], ours: dict[int, Any], *, detectors: list[str], seeds: list[int]) -> str:

@@ -47,6 +47,22 @@ def test_differences_are_paired_over_seeds(few_shot):
     assert "0.100 ± 0.248" in line
 
 
+def test_the_mean_over_tasks_is_of_seeds_that_ran_on_all(few_shot):
+    tasks = ["nsl_kdd:teardrop:10", "nsl_kdd:teardrop:25"]
+    cells = [
+        cell(seed, name, mean) | {"task": task}
+        for task, add in zip(tasks, (0.0, 0.2), strict=True)
+        for seed, name, mean in ((1, "latent_diffusion", 0.7 + add), (2, "latent_diffusion", 0.5 + add))
+    ]
+    cells += [cell(1, "smote", 0.4) | {"task": task} for task in tasks] + [cell(2, "smote", 0.9) | {"task": tasks[0]}]
+    assert few_shot.seed_means(cells, tasks, "latent_diffusion") == pytest.approx({1: 0.8, 2: 0.6})
+    assert few_shot.seed_means(cells, tasks, "smote") == pytest.approx({1: 0.4})
+    text = "\n".join(few_shot.over_tasks(cells, ["smote", "latent_diffusion"]))
+    assert "## nsl_kdd: mean over its 2 tasks" in text
+    assert "| smote | 0.400 | +0.400 |" in text
+    assert few_shot.over_tasks(cells[:2], ["latent_diffusion"]) == []  # one task is its own mean
+
+
 def test_a_task_keeps_to_the_protocol(few_shot, real_data):
     split, source, attack, rows = few_shot.make_task(real_data, "ciciomt2024:ARP_Spoofing:25", 0)
     assert (attack, rows) == ("ARP_Spoofing", 25)
