@@ -121,9 +121,12 @@ def serve(pipe: Connection) -> None:
         pipe: Brings jobs, takes outcomes.
     """
     import torch  # noqa: PLC0415 - in the worker alone
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ["OMP_NUM_THREADS"] = "1"
+    # threads of two workers that share cores wait for each other: boosted trees then take ten times as long
+    os.environ["OMP_NUM_THREADS"] = "1"  # for libraries that are loaded later
+    threadpool_limits(1)  # for those that are here
     torch.set_num_threads(1)
     while True:
         try:
