@@ -15,7 +15,7 @@ import argparse
 import json
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
@@ -33,6 +33,10 @@ LABEL = "Label"
 
 MOST_CATEGORIES = 10
 """Columns of at most so many values are named as categorical."""
+
+DDPM_SPREAD = 40
+"""Columns of at most so many values are spread for TabDDPM: synthcity's quantiles merge some of a dozen values; columns
+with 10 or fewer left it takes for codes of categories, and fails where a code is negative."""
 
 RAREST_STATE = 0.001
 """Missing and infinite values that fewer rows have than this share are left out of the learning with their rows."""
@@ -92,6 +96,15 @@ class Prepared:
         few = [name for name in table.columns if name in features and table[name].nunique() <= MOST_CATEGORIES]
         table[few] = table[few].astype(str)
         return cls(table, given, (*few, *stateful.values(), LABEL), stateful, constant)
+
+    def spread(self, most: int, seed: int) -> Prepared:
+        """Spread columns of at most so many rounded values evenly over what rounds to each (uniform dequantisation)."""
+        rng, table = np.random.default_rng(seed), self.table.copy()
+        for name in self.numeric:
+            places = decimals_of(table[name])
+            if places is not None and table[name].nunique() <= most:
+                table[name] += rng.uniform(-0.4, 0.4, len(table)) * 10.0**-places
+        return replace(self, table=table)
 
     @property
     def numeric(self) -> list[str]:
@@ -242,7 +255,7 @@ def learn_tabddpm(data: Prepared, seconds: float, seed: int) -> Learnt:
     from synthcity.plugins import Plugins
     from synthcity.plugins.core.dataloader import GenericDataLoader
 
-    plugins = Plugins(categories=["generic"])
+    plugins, data = Plugins(categories=["generic"]), data.spread(DDPM_SPREAD, seed)
 
     def fit(table: pd.DataFrame, epochs: tuple[int, ...]) -> Any:  # noqa: ANN401 - the peer's own class
         model = plugins.get("ddpm", n_iter=epochs[0], is_classification=True, random_state=seed, strict=False)

@@ -61,6 +61,16 @@ def test_what_a_peer_learns_has_no_state_but_numbers_and_text(run_peer):
     assert data.constant == {"Same": 1.5}
 
 
+def test_columns_of_few_values_are_spread_and_come_back(run_peer):
+    data = run_peer.Prepared.of(rows())
+    spread = data.spread(101, seed=0)
+    assert spread.table["Share"].nunique() > 1000
+    assert (abs(spread.table["Share"] - data.table["Share"]) < 0.005).all()
+    assert spread.table["Rate"].equals(data.table["Rate"])  # of very many values
+    assert spread.table["Size"].equals(data.table["Size"])
+    pd.testing.assert_frame_equal(spread.restore(spread.table), rows())
+
+
 def test_what_was_prepared_comes_back(run_peer):
     data = run_peer.Prepared.of(rows())
     pd.testing.assert_frame_equal(data.restore(data.table), rows(), check_dtype=True)
