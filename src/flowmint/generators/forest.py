@@ -138,17 +138,14 @@ class Forest:
 
     def _is_sound(self, columns: int, classes: int) -> bool:
         nodes = len(self.thresholds)
-        shapes = {"roots": None, "shares": (nodes, classes)}
+        shapes = {"roots": (TREES,), "shares": (nodes, classes)}
         kinds = {"thresholds": np.float32, "shares": np.float32}
         for name, array in vars(self).items():
-            shape = shapes.get(name, (nodes,))
-            if array.dtype != kinds.get(name, np.int32) or shape not in {None, array.shape}:
+            if array.dtype != kinds.get(name, np.int32) or array.shape != shapes.get(name, (nodes,)):
                 return False
         own, leaf = np.arange(nodes), self.columns < 0
         return bool(
-            self.roots.ndim == 1
-            and len(self.roots)
-            and ((self.roots >= 0) & (self.roots < nodes)).all()
+            ((self.roots >= 0) & (self.roots < nodes)).all()
             and (self.columns < columns).all()
             and np.isfinite(self.shares).all()
             and all(((side > own) | (leaf & (side == own))).all() for side in (self.left, self.right))
