@@ -139,7 +139,7 @@ def mint_rows(name: str, seed: int, split: HeldOut, args: argparse.Namespace) ->
     Raises:
         PeerError: It could not be installed or failed.
     """
-    peer, folder = PEERS[name], args.environments / "work" / str(seed)
+    peer, folder = PEERS[name], args.environments / "runs" / str(seed)
     out = folder / f"{name}.parquet"
     if not out.with_suffix(".json").exists():
         python = make_environment(args.environments / peer.environment, peer.installs)
@@ -247,7 +247,7 @@ class Store:
         """Write both files."""
         about = (
             "CICIoMT2024, 19 classes, 60 % learnt from: the same rows and scores as in fidelity.md. A peer's rows as "
-            "they came, and after the same repair as ours; each learnt on one thread for at most the processor "
+            "they came, and after the same repair as ours; each learnt on one thread for about the processor "
             f"seconds of latent diffusion. {describe()}"
         )
         result = {"about": about, "cells": self.cells, "failed": self.failed}
