@@ -67,7 +67,7 @@ def contents(folder):
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
-rays_own_warnings = pytest.mark.filterwarnings("ignore")
+rays_own_warnings = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")
 
 
 @rays_own_warnings
