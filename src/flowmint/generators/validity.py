@@ -169,8 +169,7 @@ class Validity:
         whole = self.derive(minted, schema)
         if not len(self.rules):
             return whole, np.ones(whole.height, dtype=bool)
-        repaired = self.rules.repair(whole, label=pl.repeat(class_name, whole.height, eager=True))
-        return repaired.frame, repaired.after
+        return self.rules.make_valid(whole, label=pl.repeat(class_name, whole.height, eager=True))
 
     def to_json(self) -> dict[str, Any]:
         """Describe the rules in JSON."""

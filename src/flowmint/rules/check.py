@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from os import cpu_count
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -12,7 +10,7 @@ import numpy as np
 from flowmint.rules.evaluate import Columns, TextColumn, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from flowmint.rules.evaluate import Booleans
     from flowmint.rules.language import Rule
@@ -151,36 +149,52 @@ def judge_rows(
         Truth values [rows, rules].
     """
     holds = np.ones((columns.rows, len(rules)), dtype=bool, order="F")
-
-    def work(rows: slice) -> None:
-        piece = piece_of(columns, rows)
-        for index, rule in enumerate(rules):
-            if not rule.classes:
-                holds[rows, index] = ~judge(rule.condition, piece).broken
-            elif classes is not None:
-                own = np.logical_or.reduce([classes[name][rows] for name in rule.classes])
-                if own.any():
-                    holds[rows, index] = ~(judge(rule.condition, piece).broken & own)
-
-    in_pieces(columns.rows, work, done=done)
+    for rows, index, broken in _judged(rules, columns, classes, done):
+        holds[rows, index] = ~broken
     return holds
 
 
-def in_pieces(rows: int, work: Callable[[slice], None], *, size: int = PIECE, done: Done | None = None) -> None:
-    """Do work on pieces of rows, on all cores: numpy leaves Python's lock while it computes.
+def valid_rows(
+    rules: Sequence[Rule], columns: Columns, classes: Mapping[str, Booleans] | None, done: Done | None = None
+) -> Booleans:
+    """Tell for each row whether it breaks no rule [rows]; arguments are those of `judge_rows`."""
+    valid = np.ones(columns.rows, dtype=bool)
+    for rows, _, broken in _judged(rules, columns, classes, done):
+        valid[rows] &= ~broken
+    return valid
+
+
+def _judged(
+    rules: Sequence[Rule], columns: Columns, classes: Mapping[str, Booleans] | None, done: Done | None
+) -> Iterator[tuple[slice, int, Booleans]]:
+    """Give which rows of a piece break which rule, by its number, piece by piece."""
+    for rows in pieces_of(columns.rows):
+        piece = piece_of(columns, rows)
+        for index, rule in enumerate(rules):
+            if not rule.classes:
+                yield rows, index, judge(rule.condition, piece).broken
+            elif classes is not None:
+                own = np.logical_or.reduce([classes[name][rows] for name in rule.classes])
+                if own.any():
+                    yield rows, index, judge(rule.condition, piece).broken & own
+        if done is not None:
+            done(piece.rows)
+
+
+def pieces_of(rows: int) -> Iterator[slice]:
+    """Cut rows into pieces to compute on at once.
+
+    Pieces go one after the other: each step on one takes some microseconds, and threads that wait for Python's lock
+    between such steps are slower together than one alone.
 
     Args:
         rows: How many rows there are.
-        work: What to do with a piece.
-        size: Rows of a piece.
-        done: Told how many rows are done, each time that some are.
+
+    Yields:
+        Pieces of `PIECE` rows, the last of what is left.
     """
-    pieces = [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
-    with ThreadPoolExecutor(min(cpu_count() or 1, max(len(pieces), 1))) as pool:
-        finished = map(work, pieces) if len(pieces) < 2 else pool.map(work, pieces)
-        for piece, _ in zip(pieces, finished, strict=True):
-            if done is not None:
-                done(piece.stop - piece.start)
+    for start in range(0, rows, PIECE):
+        yield slice(start, min(start + PIECE, rows))
 
 
 def piece_of(columns: Columns, rows: slice | np.ndarray) -> Columns:

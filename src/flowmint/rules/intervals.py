@@ -48,7 +48,10 @@ ROUGHLY = 0.9
 
 ALWAYS, NEVER = np.True_, np.False_
 
-EVERYTHING: Interval = (np.float64(-np.inf), np.float64(np.inf))
+LOWEST, HIGHEST = np.float64(-np.inf), np.float64(np.inf)
+"""No bound. These two objects are known by identity, and spare work; other infinite numbers do the same more slowly."""
+
+EVERYTHING: Interval = (LOWEST, HIGHEST)
 
 
 @dataclass
@@ -84,15 +87,25 @@ class Box:
             return False
         low, high = self.of(name)
         want_low, want_high = wanted
-        up, down = want_low > low, want_high < high
-        if mask is not None:
-            up, down = up & mask, down & mask
-        rises, falls = bool(np.any(up)), bool(np.any(down))
-        if rises or falls:
-            new_low = np.where(up, want_low, low) if rises else low
-            new_high = np.where(down, want_high, high) if falls else high
-            self.intervals[name] = (new_low, new_high)
-        return rises or falls
+        up = None if want_low is LOWEST else _where(want_low > low, mask)
+        down = None if want_high is HIGHEST else _where(want_high < high, mask)
+        if up is None and down is None:
+            return False
+        if mask is None:  # the same by quicker means, NaN being no demand
+            new_low = low if up is None else np.fmax(want_low, low)
+            new_high = high if down is None else np.fmin(want_high, high)
+        else:
+            new_low = low if up is None else np.where(up, want_low, low)
+            new_high = high if down is None else np.where(down, want_high, high)
+        self.intervals[name] = (new_low, new_high)
+        return True
+
+
+def _where(changes: Bound, mask: Bound | None) -> Bound | None:
+    """Tell which rows of a mask change; None where none does."""
+    if mask is not None:
+        changes = changes & mask
+    return changes if changes.any() else None
 
 
 # --- forward: the range of an expression
@@ -159,30 +172,42 @@ def _is_point(interval: Interval) -> bool:
 def _known(value: Bound) -> Interval:
     """Make a point of a computed value; where it is not defined, it may be anything."""
     bad = np.isnan(value)
-    if np.any(bad):
-        return np.where(bad, -np.inf, value), np.where(bad, np.inf, value)
+    if bad.any():
+        return np.where(bad, LOWEST, value), np.where(bad, HIGHEST, value)
     return value, value
 
 
 def _add(one: Interval, other: Interval) -> Interval:
     if _is_point(one) and _is_point(other):
         return _known(one[0] + other[0])
-    return _defined(one[0] + other[0], one[1] + other[1])
+    low = LOWEST if one[0] is LOWEST or other[0] is LOWEST else _defined(one[0] + other[0], LOWEST)
+    high = HIGHEST if one[1] is HIGHEST or other[1] is HIGHEST else _defined(one[1] + other[1], HIGHEST)
+    return low, high
 
 
 def _subtract(one: Interval, other: Interval) -> Interval:
     if _is_point(one) and _is_point(other):
         return _known(one[0] - other[0])
-    return _defined(one[0] - other[1], one[1] - other[0])
-
-
-def _defined(low: Bound, high: Bound) -> Interval:
-    """Take a bound that is not defined (∞ − ∞) for no bound."""
-    if np.any(bad := np.isnan(low)):
-        low = np.where(bad, -np.inf, low)
-    if np.any(bad := np.isnan(high)):
-        high = np.where(bad, np.inf, high)
+    low = LOWEST if one[0] is LOWEST or other[1] is HIGHEST else _defined(one[0] - other[1], LOWEST)
+    high = HIGHEST if one[1] is HIGHEST or other[0] is LOWEST else _defined(one[1] - other[0], HIGHEST)
     return low, high
+
+
+def _defined(bound: Bound, none: Bound) -> Bound:
+    """Take a bound that is not defined (∞ − ∞) for no bound."""
+    undefined = np.isnan(bound)
+    return np.where(undefined, none, bound) if undefined.any() else bound
+
+
+def _is_positive(point: Bound) -> bool:
+    """Tell whether a number is finite and above 0 in every row, as counts of packets are."""
+    return bool(np.min(point, initial=1.0) > 0.0 and np.max(point, initial=1.0) < np.inf)
+
+
+def _scale(interval: Interval, factor: Bound) -> Interval:
+    """Multiply an interval by numbers that are finite and above 0."""
+    low, high = interval
+    return low if low is LOWEST else low * factor, high if high is HIGHEST else high * factor
 
 
 def _multiply(one: Interval, other: Interval) -> Interval:
@@ -190,7 +215,11 @@ def _multiply(one: Interval, other: Interval) -> Interval:
         return _known(one[0] * other[0])
     if _is_point(one) or _is_point(other):
         point, (low, high) = (one[0], other) if _is_point(one) else (other[0], one)
+        if _is_positive(point):
+            return _scale((low, high), point)
         products = [_product(point, low), _product(point, high)]
+    elif np.min(one[0], initial=np.inf) >= 0.0 and np.min(other[0], initial=np.inf) >= 0.0:
+        return _product(one[0], other[0]), _product(one[1], other[1])
     else:
         products = [_product(a, b) for a in one for b in other]
     low, high = products[0], products[0]
@@ -202,14 +231,17 @@ def _multiply(one: Interval, other: Interval) -> Interval:
 def _product(one: Bound, other: Bound) -> Bound:
     """Multiply bounds; 0 times an infinite bound is 0."""
     product = one * other
-    bad = np.isnan(product)
-    return np.where(bad, 0.0, product) if np.any(bad) else product
+    undefined = np.isnan(product)
+    return np.where(undefined, 0.0, product) if undefined.any() else product
 
 
 def _inverse(interval: Interval) -> Interval:
     low, high = interval
     if _is_point(interval):
-        return _known(np.where(low == 0, np.nan, 1.0 / low))
+        point = 1.0 / low
+        return (point, point) if _is_positive(low) else _known(np.where(low == 0, np.nan, point))
+    if np.min(low, initial=np.inf) > 0.0:
+        return 1.0 / high, 1.0 / low
     across = (low < 0) & (high > 0) | (low == 0) & (high == 0)
     new_low = np.where(across | (high == 0), -np.inf, 1.0 / high)
     new_high = np.where(across | (low == 0), np.inf, 1.0 / low)
@@ -217,6 +249,8 @@ def _inverse(interval: Interval) -> Interval:
 
 
 def _divide(one: Interval, other: Interval) -> Interval:
+    if _is_point(other) and _is_positive(other[0]) and not _is_point(one):
+        return _scale(one, 1.0 / other[0])
     if _is_point(one) and _is_point(other):
         return _known(np.where(np.isinf(one[0] / other[0]), np.nan, one[0] / other[0]))
     return _free(_multiply(one, _inverse(other)), (other[0] == 0) & (other[1] == 0))
@@ -338,7 +372,10 @@ def _demand_binary(sign: str, part: _Range, wanted: Interval, cut: Cut) -> None:
             _demand_open(one, *_divide_wanted(wanted, right), cut)
             _demand_open(other, *_divide_wanted(wanted, left), cut)
         case "/":
-            _demand_open(one, *_free(_multiply(wanted, right), (right[0] == 0) & (right[1] == 0)), cut)
+            if _is_point(right) and _is_positive(right[0]):
+                _demand_open(one, *_scale(wanted, right[0]), cut)
+            else:
+                _demand_open(one, *_free(_multiply(wanted, right), (right[0] == 0) & (right[1] == 0)), cut)
             _demand_open(other, *_divide_wanted(left, wanted), cut)
         case "^":
             _demand_base(one, other, wanted, cut)
@@ -346,6 +383,8 @@ def _demand_binary(sign: str, part: _Range, wanted: Interval, cut: Cut) -> None:
 
 def _divide_wanted(wanted: Interval, factor: Interval) -> Interval:
     """Divide a demand by a factor; a factor that may be 0 lets everything pass where the demand has 0."""
+    if _is_point(factor) and _is_positive(factor[0]):
+        return _scale(wanted, 1.0 / factor[0])
     low, high = _multiply(wanted, _inverse(factor))
     free = (factor[0] <= 0) & (factor[1] >= 0) & (wanted[0] <= 0) & (wanted[1] >= 0)
     return _free((low, high), free)
@@ -377,9 +416,9 @@ def _demand_extreme(function: str, part: _Range, wanted: Interval, cut: Cut) -> 
     low, high = wanted
     for own, other in (part.parts, part.parts[::-1]):
         if function == "min":  # each is at least the least; one alone can be it where the other is above
-            _demand_open(own, low, np.where(other.low > high, high, np.inf), cut)
+            _demand_open(own, low, np.where(other.low > high, high, HIGHEST), cut)
         else:
-            _demand_open(own, np.where(other.high < low, low, -np.inf), high, cut)
+            _demand_open(own, np.where(other.high < low, low, LOWEST), high, cut)
 
 
 # --- conditions
@@ -411,8 +450,8 @@ def _impose_comparison(atom: Compare, cut: Cut) -> None:
     match atom.relation:
         case "=":
             room = _roughly(atom, left, right)
-            _demand_open(left, np.maximum(left.low, right.low - room), np.minimum(left.high, right.high + room), cut)
-            _demand_open(right, np.maximum(left.low - room, right.low), np.minimum(left.high + room, right.high), cut)
+            _demand_equal(left, right, room, cut)
+            _demand_equal(right, left, room, cut)
         case "<=" | "<":
             _impose_order(left, right, atom.relation == "<", cut)
         case ">=" | ">":
@@ -421,10 +460,20 @@ def _impose_comparison(atom: Compare, cut: Cut) -> None:
             return
 
 
-def _roughly(atom: Compare, left: _Range, right: _Range) -> Bound:
-    """Tell how far apart the sides of an equation may be put: most of what its ``within`` allows, else nothing."""
+def _demand_equal(part: _Range, other: _Range, room: Bound | None, cut: Cut) -> None:
+    """Carry back that one side of an equation shall lie where the other does, or no further away than there is room."""
+    if part.point:
+        return
+    low, high = (other.low, other.high) if room is None else (other.low - room, other.high + room)
+    if not isinstance(part.node, Column):  # a column's own interval is cut anyway
+        low, high = np.maximum(part.low, low), np.minimum(part.high, high)
+    _demand(part, low, high, cut)
+
+
+def _roughly(atom: Compare, left: _Range, right: _Range) -> Bound | None:
+    """Tell how far apart the sides of an equation may be put: most of what its ``within`` allows; None for no room."""
     if atom.tolerance is None or not is_rough(atom.tolerance):
-        return np.float64(0.0)
+        return None
     size = np.maximum(
         np.minimum(np.abs(left.low), np.abs(left.high)), np.minimum(np.abs(right.low), np.abs(right.high))
     )
@@ -434,9 +483,10 @@ def _roughly(atom: Compare, left: _Range, right: _Range) -> Bound:
 def _impose_order(below: _Range, above: _Range, strict: bool, cut: Cut) -> None:  # noqa: FBT001 - private
     high, low = above.high, below.low
     if strict:
-        high, low = high - STRICT * (1.0 + np.abs(high)), low + STRICT * (1.0 + np.abs(low))
-    _demand_open(below, np.float64(-np.inf), np.where(np.isnan(high), np.inf, high), cut)
-    _demand_open(above, np.where(np.isnan(low), -np.inf, low), np.float64(np.inf), cut)
+        high = _defined(high - STRICT * (1.0 + np.abs(high)), HIGHEST)
+        low = _defined(low + STRICT * (1.0 + np.abs(low)), LOWEST)
+    _demand_open(below, LOWEST, high, cut)
+    _demand_open(above, low, HIGHEST, cut)
 
 
 def surely_false(node: Condition, box: Box) -> Bound:  # noqa: PLR0911 - one case for each kind
@@ -475,18 +525,21 @@ def _comparison_false(node: Compare, box: Box) -> Bound:
         size = np.maximum(np.abs(one), np.abs(other))
         return tolerance.absolute + tolerance.relative * np.where(np.isfinite(size), size, 0.0)
 
+    def apart(below: Bound, above: Bound) -> Bound:
+        """Tell where one bound lies above another by more than rounding; nowhere costs one comparison."""
+        return above > below + room(above, below) if (above > below).any() else NEVER
+
     match node.relation:
         case "<=":
-            return left.low > right.high + room(left.low, right.high)
+            return apart(right.high, left.low)
         case ">=":
-            return right.low > left.high + room(right.low, left.high)
+            return apart(left.high, right.low)
         case "<":
             return left.low >= right.high + room(left.low, right.high)
         case ">":
             return right.low >= left.high + room(right.low, left.high)
         case "=":
-            above = left.low > right.high + room(left.low, right.high)
-            return above | (right.low > left.high + room(right.low, left.high))
+            return apart(right.high, left.low) | apart(left.high, right.low)
         case "!=":
             equal = (left.low == left.high) & (right.low == right.high)
             return equal & (np.abs(left.low - right.low) <= room(left.low, right.low))

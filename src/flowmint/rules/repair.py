@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flowmint.rules.check import in_pieces, judge_rows, piece_of
+from flowmint.rules.check import piece_of, pieces_of, valid_rows
 from flowmint.rules.evaluate import Columns, TextColumn
 from flowmint.rules.solve import Rows
-from flowmint.rules.table import fit_dtype, with_numbers, with_texts
+from flowmint.rules.table import fit_dtype, replace_numbers, with_texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,16 +19,13 @@ if TYPE_CHECKING:
     import polars as pl
 
     from flowmint.flows.frames import Native
-    from flowmint.progress import Progress
+    from flowmint.progress import Progress, Stage
     from flowmint.rules.evaluate import Booleans, Floats
     from flowmint.rules.language import Rule
     from flowmint.rules.solve import Solver
 
 PASSES = 3
 """How often a row is settled at most: what one pass leaves broken is nearer to a valid row for the next."""
-
-PIECE = 1 << 13
-"""Rows that are settled at once."""
 
 CHANGED = 1e-6
 """From which share of its size on a difference counts as a change: less is the rounding of float32."""
@@ -130,100 +127,151 @@ def repair_table(task: Task) -> Repaired:
     Returns:
         The repaired table, in Polars, and what was done.
     """
-    columns, table = task.columns, task.table
-    with task.progress.stage("checking", total=columns.rows, unit="rows") as stage:
-        before: Booleans = np.asarray(judge_rows(task.rules, columns, task.classes, stage.advance).all(axis=1))
-    found, pending = _find(np.flatnonzero(~before), task)
-    after = np.ones_like(before)
-    after[pending] = False
-    changes: list[ColumnChange] = []
-    series: list[pl.Series] = []
-    for name in (*columns.numbers, *columns.texts):
-        change = _put(table[name], columns, found)
-        if change is not None:
-            series.append(change[0])
-            changes += change[1:]
+    found = _find(task)
+    old = task.columns.numbers
+    changes = [change for name, new in found.columns.numbers.items() for change in _change(name, old[name], new)]
+    for name, text in found.columns.texts.items():
+        rows = int((text.codes != task.columns.texts[name].codes).sum())
+        if rows:
+            changes.append(ColumnChange(name=name, rows=rows, mean=float("nan"), most=float("nan")))
     changes.sort(key=lambda change: -change.rows)
-    return Repaired(frame=table.with_columns(series), before=before, after=after, changes=tuple(changes))
+    return Repaired(frame=found.frame(task), before=found.before, after=found.after, changes=tuple(changes))
 
 
-def _find(
-    pending: npt.NDArray[np.int64], task: Task
-) -> tuple[list[tuple[npt.NDArray[np.int64], Columns]], npt.NDArray[np.int64]]:
-    """Find valid rows for broken ones; give parts of them with what was found, and those without."""
-    found: list[tuple[npt.NDArray[np.int64], Columns]] = []
-    current = piece_of(task.columns, pending)
+def make_valid(task: Task) -> tuple[pl.DataFrame, Booleans]:
+    """Repair a table as `repair_table` does, without telling what changed.
+
+    Args:
+        task: The table and its rules.
+
+    Returns:
+        The repaired table, and the rows that break no rule now [rows].
+    """
+    found = _find(task)
+    return found.frame(task), found.after
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Valid rows for broken ones.
+
+    Attributes:
+        columns: The columns that rules speak of, with what was found.
+        before: The rows that broke no rule before [rows].
+        after: The rows that break none now [rows]; the others are as they came.
+    """
+
+    columns: Columns
+    before: Booleans
+    after: Booleans
+
+    def frame(self, task: Task) -> pl.DataFrame:
+        """Put what was found into the table."""
+        table, old = task.table, task.columns
+        if self.before.all():
+            return table
+        numbers = [replace_numbers(table[name], old.numbers[name], new) for name, new in self.columns.numbers.items()]
+        texts = []
+        for name, text in self.columns.texts.items():
+            rows = np.flatnonzero(text.codes != old.texts[name].codes)
+            if len(rows):
+                texts.append(with_texts(table[name], rows, TextColumn(text.codes[rows], text.names)))
+        return table.with_columns(*numbers, *texts)
+
+
+def _find(task: Task) -> _Found:
+    """Find valid rows for broken ones."""
+    columns, rules = task.columns, task.rules
+    with task.progress.stage("checking", total=columns.rows, unit="rows") as stage:
+        before = valid_rows(rules, columns, task.classes, stage.advance)
+    found = Columns(
+        {name: np.array(values) for name, values in columns.numbers.items()},
+        {name: TextColumn(np.array(text.codes), text.names) for name, text in columns.texts.items()},
+        columns.rows,
+    )
+    lacking, current = np.flatnonzero(~before), None
     for attempt in range(PASSES):
-        if not len(pending):
+        if not len(lacking):
             break
-        own = None if task.classes is None else {name: mask[pending] for name, mask in task.classes.items()}
-        settled = _settle(current, own, task, "repairing again" if attempt else "repairing")
-        good = judge_rows(task.rules, settled, own).all(axis=1)
-        found.append((pending[good], piece_of(settled, np.flatnonzero(good))))
-        pending, current = pending[~good], piece_of(settled, np.flatnonzero(~good))
-    return found, pending
+        name = "repairing again" if attempt else "repairing"
+        with task.progress.stage(name, total=len(lacking), unit="rows") as stage:
+            lacking, current = _pass(task, found, lacking, current, stage)
+    after = np.ones_like(before)
+    after[lacking] = False
+    return _Found(found, before, after)
 
 
-def _put(
-    series: pl.Series, columns: Columns, found: Sequence[tuple[npt.NDArray[np.int64], Columns]]
-) -> tuple[pl.Series, *tuple[ColumnChange, ...]] | None:
-    """Put what was found into a column; None where nothing differs."""
-    name = series.name
-    rows = np.concatenate([np.empty(0, dtype=np.int64), *(rows for rows, _ in found)])
-    if name in columns.texts:
-        old = columns.texts[name].codes[rows]
-        new = np.concatenate([np.empty(0, dtype=np.int64), *(each.texts[name].codes for _, each in found)])
-        differs = old != new
-        if not differs.any():
-            return None
-        text = TextColumn(new[differs], columns.texts[name].names)
-        change = ColumnChange(name=name, rows=int(differs.sum()), mean=float("nan"), most=float("nan"))
-        return with_texts(series, rows[differs], text), change
-    before = columns.numbers[name][rows]
-    after = np.concatenate([np.empty(0), *(each.numbers[name] for _, each in found)])
-    differs = ~((before == after) | (np.isnan(before) & np.isnan(after)))
-    if not differs.any():
-        return None
-    return with_numbers(series, rows[differs], after[differs]), *_change(name, before[differs], after[differs])
+def _pass(
+    task: Task, found: Columns, lacking: npt.NDArray[np.int64], current: Columns | None, stage: Stage
+) -> tuple[npt.NDArray[np.int64], Columns]:
+    """Settle rows piece by piece and keep those that are valid then.
+
+    Args:
+        task: The table and its rules.
+        found: Where to put valid rows.
+        lacking: Positions of the rows [n].
+        current: What they are now [n]; what they are in the table if absent.
+        stage: Told how far it is.
+
+    Returns:
+        Positions of the rows that are not valid yet, and what they are now.
+    """
+    left, now = [], []
+    for piece in pieces_of(len(lacking)):
+        rows = lacking[piece]
+        classes = None if task.classes is None else {name: mask[rows] for name, mask in task.classes.items()}
+        begun = piece_of(task.columns, rows) if current is None else piece_of(current, piece)
+        settled = task.solver.settle(_rows(task, begun, classes))
+        good = valid_rows(task.rules, settled, classes)
+        _put(found, rows[good], piece_of(settled, good))
+        left.append(rows[~good])
+        now.append(piece_of(settled, ~good))
+        stage.advance(len(rows))
+    return np.concatenate(left), _join(now)
+
+
+def _put(found: Columns, rows: npt.NDArray[np.int64], settled: Columns) -> None:
+    """Put rows where they belong."""
+    for name, values in settled.numbers.items():
+        found.numbers[name][rows] = values
+    for name, text in settled.texts.items():
+        found.texts[name].codes[rows] = text.codes
+
+
+def _join(parts: Sequence[Columns]) -> Columns:
+    """Put parts of columns one under the other."""
+    first = parts[0]
+    return Columns(
+        {name: np.concatenate([part.numbers[name] for part in parts]) for name in first.numbers},
+        {
+            name: TextColumn(np.concatenate([part.texts[name].codes for part in parts]), text.names)
+            for name, text in first.texts.items()
+        },
+        sum(part.rows for part in parts),
+    )
+
+
+def _rows(task: Task, piece: Columns, classes: Mapping[str, Booleans] | None) -> Rows:
+    """Describe rows to the solver."""
+    dtypes = {name: task.table[name].dtype for name in piece.numbers}
+    return Rows(
+        numbers=piece.numbers,
+        texts=piece.texts,
+        classes=classes,
+        whole=frozenset(name for name, dtype in dtypes.items() if dtype.is_integer()),
+        fit=lambda name, values: fit_dtype(values, dtypes[name]),
+        count=piece.rows,
+        precision=lambda name: 2.0**-23 if str(dtypes[name]) == "Float32" else 2.0**-52,
+    )
 
 
 def _change(name: str, before: Floats, after: Floats) -> tuple[ColumnChange, ...]:
     """Tell what changed in a column, unless it is only the rounding of float32."""
     with np.errstate(all="ignore"):
         apart = np.abs(after - before)
-        differs = ~(apart <= CHANGED * np.maximum(np.abs(before), np.abs(after)))
+        same = (before == after) | (np.isnan(before) & np.isnan(after))
+        differs = ~(same | (apart <= CHANGED * np.maximum(np.abs(before), np.abs(after))))
         if not differs.any():
             return ()
         moved = apart[differs]
         return (ColumnChange(name=name, rows=len(moved), mean=float(moved.mean()), most=float(moved.max())),)
-
-
-def _settle(columns: Columns, classes: Mapping[str, Booleans] | None, task: Task, stage_name: str) -> Columns:
-    """Settle rows piece by piece."""
-    table = task.table
-    dtypes = {name: table[name].dtype for name in columns.numbers}
-    numbers = {name: np.empty(columns.rows) for name in columns.numbers}
-    codes = {name: np.empty(columns.rows, dtype=np.int64) for name in columns.texts}
-
-    def work(rows: slice) -> None:
-        piece = piece_of(columns, rows)
-        found = task.solver.settle(
-            Rows(
-                numbers=piece.numbers,
-                texts=piece.texts,
-                classes=None if classes is None else {name: mask[rows] for name, mask in classes.items()},
-                whole=frozenset(name for name, dtype in dtypes.items() if dtype.is_integer()),
-                fit=lambda name, values: fit_dtype(values, dtypes[name]),
-                count=piece.rows,
-                precision=lambda name: 2.0**-23 if str(dtypes[name]) == "Float32" else 2.0**-52,
-            )
-        )
-        for name, values in found.numbers.items():
-            numbers[name][rows] = values
-        for name, text in found.texts.items():
-            codes[name][rows] = text.codes
-
-    with task.progress.stage(stage_name, total=columns.rows, unit="rows") as stage:
-        in_pieces(columns.rows, work, size=PIECE, done=stage.advance)
-    texts = {name: TextColumn(codes[name], text.names) for name, text in columns.texts.items()}
-    return Columns(numbers, texts, columns.rows)

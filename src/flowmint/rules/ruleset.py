@@ -21,7 +21,7 @@ from flowmint.rules.clash import find_clash
 from flowmint.rules.discover import discover
 from flowmint.rules.evaluate import Columns, evaluate
 from flowmint.rules.language import columns_of
-from flowmint.rules.repair import Repaired, Task, repair_table
+from flowmint.rules.repair import Repaired, Task, make_valid, repair_table
 from flowmint.rules.solve import Solver
 from flowmint.rules.table import columns_for, fit_dtype, is_number, numbers_of, uses_of, with_numbers
 
@@ -367,21 +367,36 @@ class Rules:
             RuleError: A column is missing or holds the wrong kind of values.
             LabelError: There is no such label column, or its length is another.
         """
-        table = to_polars(frame)
+        done = repair_table(self._task(to_polars(frame), label, progress))
+        return replace(done, frame=FrameFormat.of(frame).restore(done.frame))
+
+    def make_valid(
+        self,
+        table: pl.DataFrame,
+        *,
+        label: Any = None,  # noqa: ANN401 - as for check
+    ) -> tuple[pl.DataFrame, Booleans]:
+        """Repair rows as `repair` does, without telling what changed: that takes as long as the repair.
+
+        Arguments and errors are those of `repair`.
+
+        Returns:
+            The repaired table, and the rows that break no rule now [rows].
+        """
+        return make_valid(self._task(table, label, SILENT))
+
+    def _task(self, table: pl.DataFrame, label: Any, progress: Progress) -> Task:  # noqa: ANN401 - as for check
+        """Prepare the repair of a table."""
         rules = self._about(table)
         columns = columns_for(rules, table)
-        numeric = tuple(name for name in table.columns if name in columns.numbers)
-        done = repair_table(
-            Task(
-                table=table,
-                rules=rules,
-                columns=columns,
-                classes=self._classes(table, label),
-                solver=self._solver(numeric),
-                progress=progress,
-            )
+        return Task(
+            table=table,
+            rules=rules,
+            columns=columns,
+            classes=self._classes(table, label),
+            solver=self._solver(tuple(name for name in table.columns if name in columns.numbers)),
+            progress=progress,
         )
-        return replace(done, frame=FrameFormat.of(frame).restore(done.frame))
 
     def require(self, frame: Native, *, label: Any = None, most_broken: float = 0.05) -> None:  # noqa: ANN401
         """Refuse rules that too many real rows break: what they do not satisfy, minted rows need not either.

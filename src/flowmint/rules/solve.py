@@ -74,24 +74,14 @@ class Solver:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.constraints = tuple(
-            Constraint(
-                cast("Compare", plain_condition(c.atom)),
-                tuple(map(plain_condition, c.guards)),
-                c.classes,
-                c.rule,
-                c.follows,
-            )
-            for c in plan.constraints
-            if c.follows or not all(map(_is_listed_text, c.guards))  # the text gives way, not what it is conditional on
-        )
+        self.constraints = tuple(_distinct(plan.constraints))
         self.narrowing: dict[str, list[int]] = {}
         self.computed: set[str] = set()
         self.choosing: dict[str, list[Constraint]] = {}
         for index, constraint in enumerate(self.constraints):
             if isinstance(constraint.atom, Compare) and not _is_plain(constraint.atom):
                 self.computed |= constraint.atom_columns
-            if isinstance(constraint.atom, Compare | OneOf):
+            if isinstance(constraint.atom, Compare | OneOf) and not _is_fixed(constraint):
                 for name in constraint.columns:
                     self.narrowing.setdefault(name, []).append(index)
             if not isinstance(constraint.atom, Compare) or constraint.atom.relation == "!=":
@@ -149,7 +139,7 @@ class Solver:
             mask, possible = self.mask(constraint, box, rows)
             if possible:
                 for name in impose(constraint.atom, box, mask):
-                    pending.update(i for i in self.narrowing[name] if i != index)
+                    pending.update(i for i in self.narrowing.get(name, ()) if i != index)
         pending.clear()
 
     def mask(self, constraint: Constraint, box: Box, rows: Rows | None) -> tuple[Bound | None, bool]:
@@ -233,7 +223,9 @@ class _Choice:
         definition = self.solver.plan.definitions.get(self.name)
         if definition is not None and set(columns_of(definition)) <= set(self.settled):
             computed = self._evaluate(definition)
-            return np.where(np.isfinite(computed), self._on_lattices(computed, computed, computed), given)
+            found = self._on_lattices(computed, computed, computed)
+            finite = np.isfinite(computed)
+            return found if finite.all() else np.where(finite, found, given)
         finite = np.isfinite(given)
         target = given if finite.all() else np.where(finite, given, _stand_in(given, low, high))
         value = np.minimum(np.maximum(target, low), high)
@@ -311,10 +303,12 @@ class _Choice:
             chosen = _neighbour(main, grids[1:], points, (low, high))
         if low is not value:  # a derived value has no bounds but itself
             # a shifted lattice is off by rounding: a variance of 1e-12 would make a deviation of 1e-6 of none
-            inner = (main.offset != 0) & (low <= high)
-            inner &= np.abs(chosen - np.clip(chosen, low, high)) <= 1e-6 * main.step
-            chosen = np.where(inner, np.clip(chosen, low, high), chosen)
-        return np.where(main.applies, chosen, value)
+            shifted = main.offset != 0
+            if shifted.any():
+                inside = np.clip(chosen, low, high)
+                inner = shifted & (low <= high) & (np.abs(chosen - inside) <= 1e-6 * main.step)
+                chosen = np.where(inner, inside, chosen)
+        return chosen if main.applies is np.True_ else np.where(main.applies, chosen, value)
 
     def _grid(self, step: Expression, offset: Expression, mask: Bound | None) -> _Grid:
         numerator, denominator = (
@@ -325,13 +319,19 @@ class _Choice:
                 Number(1.0),
             )
         )
-        top, bottom = self._evaluate(numerator), self._evaluate(denominator)
-        shift = self._evaluate(offset)
-        size = np.abs(top / bottom)
-        applies = np.isfinite(size) & (size > 0) & np.isfinite(shift)
+        top, bottom = np.abs(self._number(numerator)), np.abs(self._number(denominator))
+        shift = self._number(offset)
+        size = top / bottom
+        applies = (size > 0) & (size < np.inf) & np.isfinite(shift)
         if mask is not None:
-            applies &= mask
-        return _Grid(np.where(applies, size, 1.0), np.abs(top), np.abs(bottom), np.where(applies, shift, 0.0), applies)
+            applies = applies & mask
+        if applies.all():
+            return _Grid(size, top, bottom, shift, np.True_)
+        return _Grid(np.where(applies, size, 1.0), top, bottom, np.where(applies, shift, 0.0), applies)
+
+    def _number(self, expression: Expression) -> Bound:
+        """Compute an expression [rows]; a number stays one number."""
+        return np.float64(expression.value) if isinstance(expression, Number) else self._evaluate(expression)
 
     def _forbidden(self) -> Iterable[tuple[Floats, Bound | None]]:
         """Give the values (in the rows of a mask) that the column must not have."""
@@ -395,6 +395,41 @@ class _Choice:
         return np.where(listed, best, value)
 
 
+def _distinct(constraints: Iterable[Constraint]) -> Iterable[Constraint]:
+    """Write constraints plainly, those that say the same once: rules that rows show repeat those of an extractor."""
+    seen: set[tuple[object, ...]] = set()
+    for each in constraints:
+        if not each.follows and all(map(_is_listed_text, each.guards)):
+            continue  # the text gives way, not what it is conditional on
+        atom, guards = cast("Compare", plain_condition(each.atom)), tuple(map(plain_condition, each.guards))
+        said = (_one_way(atom), frozenset(map(_one_way, guards)), each.classes, each.follows)
+        if said not in seen:
+            seen.add(said)
+            yield Constraint(atom, guards, each.classes, each.rule, each.follows)
+
+
+def _one_way(node: Condition) -> Condition:
+    """Write what can be said from either side from one: ``a >= b`` as ``b <= a``."""
+    if isinstance(node, Compare):
+        if node.relation in (">=", ">"):
+            return Compare("<=" if node.relation == ">=" else "<", node.right, node.left, node.tolerance)
+        if node.relation in ("=", "!=") and repr(node.right) < repr(node.left):
+            return Compare(node.relation, node.right, node.left, node.tolerance)
+    return node
+
+
+def _is_fixed(constraint: Constraint) -> bool:
+    """Tell whether a constraint bounds one column by numbers, always: what it leaves at the start needs no more."""
+    atom = constraint.atom
+    return (
+        not constraint.guards
+        and not constraint.classes
+        and isinstance(atom, Compare)
+        and _is_plain(atom)
+        and len(constraint.atom_columns) == 1
+    )
+
+
 def _is_listed_text(node: Condition) -> bool:
     """Tell whether a condition lists texts, one of which can be written."""
     return isinstance(node, OneOf) and isinstance(node.values[0], str)
@@ -418,6 +453,8 @@ def _stand_in(given: Floats, low: Floats, high: Floats) -> Floats:
 class _Grid:
     """A lattice in each row: ``offset + k * numerator / denominator``; the fraction keeps 3/10 what it is.
 
+    What is the same in all rows may be one number.
+
     Attributes:
         step: Distance of neighbours [rows].
         numerator: Of the step [rows].
@@ -426,31 +463,34 @@ class _Grid:
         applies: The rows that are on it [rows].
     """
 
-    step: Floats
-    numerator: Floats
-    denominator: Floats
-    offset: Floats
-    applies: Booleans
+    step: Bound
+    numerator: Bound
+    denominator: Bound
+    offset: Bound
+    applies: Bound
 
     def nearest(self, value: Floats, low: Floats, high: Floats) -> Floats:
         """Give the number ``k`` of the point nearest to a value, within bounds [rows]."""
-        points = np.rint((value - self.offset) / self.step)
+        points: Floats = np.rint((value - self.offset) / self.step)
         if low is value:
             return points
-        scale = np.finfo(np.float64).eps * 4 * np.maximum(np.abs(points), np.abs(self.offset / self.step))
-        room = 1e-9 + scale
+        room = 1e-9 + 4 * np.finfo(np.float64).eps * np.maximum(np.abs(points), np.abs(self.offset / self.step))
         least = np.ceil((low - self.offset) / self.step - room)
         most = np.floor((high - self.offset) / self.step + room)
-        return np.where(least <= most, np.minimum(np.maximum(points, least), most), points)
+        within = np.minimum(np.maximum(points, least), most)
+        possible = least <= most
+        return within if possible.all() else np.where(possible, within, points)
 
     def point(self, points: Floats) -> Floats:
         """Give points by their numbers [rows]."""
-        return np.where(self.applies, self.offset + points * self.numerator / self.denominator, np.nan)
+        found: Floats = self.offset + points * self.numerator / self.denominator
+        return found if self.applies is np.True_ else np.where(self.applies, found, np.nan)
 
     def holds(self, value: Floats) -> Booleans:
         """Tell whether values are points [rows]."""
         apart = np.abs(value - self.offset - np.rint((value - self.offset) / self.step) * self.step)
-        return (apart <= 1e-6 * self.step + 1e-12 * np.abs(value)) | ~self.applies
+        near: Booleans = apart <= 1e-6 * self.step + 1e-12 * np.abs(value)
+        return near if self.applies is np.True_ else near | ~self.applies
 
 
 def _on_all(value: Floats, grids: list[_Grid]) -> Booleans:

@@ -144,6 +144,23 @@ def _limits(dtype: pl.DataType) -> tuple[float, float]:
     return float(least), high if int(high) <= most else float(np.nextafter(high, 0))
 
 
+def replace_numbers(series: pl.Series, before: Floats, after: Floats) -> pl.Series:
+    """Put new values into a column where they differ from the old; its dtype, and every other cell, stay.
+
+    Args:
+        series: The column.
+        before: Its values, as `numbers_of` gives them [rows].
+        after: The new values, which its dtype can hold [rows].
+
+    Returns:
+        The column with the new values.
+    """
+    if series.dtype.is_float() and not series.null_count():
+        return pl.Series(series.name, after).cast(series.dtype)
+    rows = np.flatnonzero(~((before == after) | (np.isnan(before) & np.isnan(after))))
+    return with_numbers(series, rows, after[rows]) if len(rows) else series
+
+
 def with_numbers(series: pl.Series, rows: npt.NDArray[np.int64], values: Floats) -> pl.Series:
     """Put new values into some rows of a column; its dtype, and every other cell, stay.
 

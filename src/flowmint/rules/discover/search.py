@@ -9,7 +9,7 @@ import numpy as np
 
 from flowmint.flows.frames import to_polars
 from flowmint.progress import SILENT
-from flowmint.rules.check import in_pieces, piece_of
+from flowmint.rules.check import piece_of, pieces_of
 from flowmint.rules.discover import prune
 from flowmint.rules.discover.bounds import find_bounds, find_constants
 from flowmint.rules.discover.categories import find_category_values, find_dependencies
@@ -197,17 +197,12 @@ class Recount:
     def add(self, table: pl.DataFrame) -> None:
         """Count a batch [rows, columns]."""
         columns = columns_for([rule for rule, _ in self._counts], table)
-        parts: list[list[Count]] = []
-
-        def work(rows: slice) -> None:
+        for rows in pieces_of(table.height):
             piece = piece_of(columns, rows)
             with np.errstate(all="ignore"):
-                parts.append([Count.of(rule.condition, piece) for rule, _ in self._counts])
-
-        in_pieces(table.height, work)
-        for part in parts:
-            told = zip(self._counts, part, strict=True)
-            self._counts = [(rule, count.plus(more, rule.condition)) for (rule, count), more in told]
+                self._counts = [
+                    (rule, count.plus(Count.of(rule.condition, piece), rule.condition)) for rule, count in self._counts
+                ]
 
     @property
     def rules(self) -> tuple[Rule, ...]:
