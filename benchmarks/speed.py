@@ -31,6 +31,7 @@ from flowmint.balance import balance_table
 from flowmint.diffusion.noise import RectifiedFlow
 from flowmint.diffusion.sample import SOLVERS
 from flowmint.generators import LatentDiffusion, make_generator
+from flowmint.generators.base import PART_ROWS
 from flowmint.generators.denoising import QUALITIES
 from flowmint.parts import Wanted, mint_file
 from flowmint.progress import SILENT
@@ -86,8 +87,22 @@ def rate(data: Path, *, seed: int, rows: int) -> dict[str, Any]:
                 wanted = Wanted(rows=rows, class_name=attack, seed=seed, quality=quality)
                 seconds = seconds_of(partial(mint_file, place, Path(folder) / "minted.parquet", wanted))
                 told[f"{name}{f', {quality}' if quality else ''}: to Parquet, rows/s"] = rows / seconds
+        told |= one_thread(Path(folder) / "latent_diffusion", attack, seed=seed)
         told |= stages(LatentDiffusion.load(Path(folder) / "latent_diffusion"), attack, rows=rows // 8)
     return told
+
+
+def one_thread(model: Path, attack: str, *, seed: int) -> dict[str, float]:
+    """Time one part as a task of a cluster mints it: at the usual quality, on one thread, with its file's size."""
+    threads, out = torch.get_num_threads(), model.with_name("part.parquet")
+    torch.set_num_threads(1)
+    wanted = Wanted(rows=PART_ROWS, class_name=attack, seed=seed)
+    seconds = seconds_of(partial(mint_file, model, out, wanted))
+    torch.set_num_threads(threads)
+    return {
+        "one part on one thread: to Parquet, rows/s": PART_ROWS / seconds,
+        "one part: bytes/row": out.stat().st_size / PART_ROWS,
+    }
 
 
 def stages(model: LatentDiffusion, attack: str, *, rows: int) -> dict[str, float]:

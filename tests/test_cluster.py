@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from contextlib import contextmanager
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -81,6 +85,41 @@ def test_one_worker_fits_what_a_plain_fit_does(cluster, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "plain"]
 
 
+def fitting_workers():
+    """Numbers of the processes of this machine that fit for Ray Train."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # a process that has just ended
+            if b"TrainWorker" in place.read_bytes():
+                found.append(int(place.parent.name))
+    return found
+
+
+@rays_own_warnings
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are found in /proc")
+def test_a_worker_that_is_killed_while_it_fits_is_replaced(cluster, tmp_path):
+    make = partial(VAE, steps=4_000, width=32, rules="none")
+    make().fit(*make_table()).save(tmp_path / "plain")
+    killed = []
+
+    def kill():
+        while not killed and (tmp_path / "model").exists() is False:
+            for number in fitting_workers():
+                time.sleep(1.0)  # it trains by now, or is about to
+                os.kill(number, signal.SIGKILL)
+                killed.append(number)
+                return
+            time.sleep(0.05)
+
+    with ThreadPoolExecutor(1) as pool, Checkpoint.beside(tmp_path / "model") as checkpoint:
+        ended = pool.submit(kill)
+        fitted = fit_on_cluster(make(), *make_table(), checkpoint=checkpoint, address=cluster.address)
+        fitted.save(tmp_path / "model")
+        ended.result()
+    assert len(killed) == 1
+    assert contents(tmp_path / "model") == contents(tmp_path / "plain")
+
+
 @rays_own_warnings
 def test_a_node_that_is_lost_loses_and_duplicates_no_row(cluster, model, tmp_path):
     mint_folder(model, tmp_path / "plain", WANTED)
@@ -100,6 +139,28 @@ def test_a_finished_folder_is_left_and_an_interrupted_one_finished(cluster, mode
     (tmp_path / "minted" / "part-00019.parquet").unlink()
     assert mint_on_cluster(model, tmp_path / "minted", WANTED, address=cluster.address) == 30
     assert contents(tmp_path / "minted") == before
+
+
+@rays_own_warnings
+@pytest.mark.parametrize("streamed", ["--stream", "--no-stream"])
+def test_balancing_writes_what_one_machine_does(streamed, cluster, tmp_path):
+    from typer.testing import CliRunner
+
+    from flowmint.cli.main import app
+
+    rows, labels = make_table()
+    file, written = tmp_path / "table.parquet", []
+    rows.with_columns(labels).filter(pl.int_range(60) % 5 != 1).write_parquet(file)
+    for place, ray in (("plain", []), ("minted", ["--ray", cluster.address])):
+        out = tmp_path / place / "balanced.parquet"
+        out.parent.mkdir()
+        arguments = ["balance", file, "--label", "label", "--generator", "smote", "--out", out, streamed, *ray]
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        assert result.exit_code == 0, result.output
+        assert [path.name for path in out.parent.iterdir()] == ["balanced.parquet"]
+        written.append(out.read_bytes())
+    assert written[0] == written[1]
+    assert pl.read_parquet(out)["label"].value_counts()["count"].n_unique() == 1
 
 
 def test_what_the_user_can_mend_is_told_once(tmp_path):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import polars as pl
@@ -21,6 +21,33 @@ if TYPE_CHECKING:
     from flowmint.rules.ruleset import Rules
 
 Target = int | Mapping[Any, int] | None
+
+
+class Minter(Protocol):
+    """Mints the rows of one class, part by part: here, or on a cluster."""
+
+    def __call__(
+        self, generator: Generator, rows: int, *, class_name: str, seed: int, progress: Progress
+    ) -> Iterator[pl.DataFrame]:
+        """Mint so many rows of a class as `Generator.sample_parts` does."""
+
+
+def mint_here(
+    generator: Generator, rows: int, *, class_name: str, seed: int, progress: Progress
+) -> Iterator[pl.DataFrame]:
+    """Mint the rows of one class in this process.
+
+    Args:
+        generator: A fitted generator.
+        rows: How many.
+        class_name: Their class.
+        seed: Seed of the draw.
+        progress: Shows how far it is.
+
+    Yields:
+        What `Generator.sample_parts` does.
+    """
+    yield from generator.sample_parts(rows, label=class_name, seed=seed, progress=progress)
 
 
 def rows_to_mint(counts: Mapping[str, int], target: Target) -> dict[str, int]:
@@ -141,6 +168,7 @@ def balance_rows(
     target: Target = None,
     origin: str | None = None,
     seed: int = 0,
+    minter: Minter = mint_here,
     progress: Progress = SILENT,
 ) -> Balanced:
     """Mint the rows that classes lack, as `balance_table` does, and give what minted them too.
@@ -152,6 +180,7 @@ def balance_rows(
         target: Rows that classes shall have, see `rows_to_mint`.
         origin: Name of a column to add that says ``real`` or ``minted``; none if absent.
         seed: Seed of sampling.
+        minter: What mints the rows of a class.
         progress: Shows how far the work is.
 
     Returns:
@@ -173,9 +202,10 @@ def balance_rows(
         fitted = _fitted(generator, rows, labels, progress=progress)
         check_classes(fitted, lacking)
         for name, count in lacking.items():
-            minted = fitted.sample_table(count, label=name, seed=seed, progress=progress)
             value = pl.Series(label, [classes.values[classes.code(name)]]).cast(labels.dtype)
-            parts.append(minted.with_columns(value.new_from_index(0, count).alias(label)).select(table.columns))
+            for minted in minter(fitted, count, class_name=name, seed=seed, progress=progress):
+                own = value.new_from_index(0, minted.height).alias(label)
+                parts.append(minted.with_columns(own).select(table.columns))
     balanced = pl.concat(parts)
     if origin is not None:
         said = np.where(np.arange(balanced.height) < table.height, "real", "minted")

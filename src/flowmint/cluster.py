@@ -1,4 +1,4 @@
-"""Beyond one machine: fitting and minting on a Ray cluster (extra ``ray``).
+"""Beyond one machine: fitting, minting and balancing on a Ray cluster (extra ``ray``).
 
 Minting: each part of a folder is a task. A part follows from the model, the seed and its number alone, and is written
 beside and renamed by whoever minted it, so a task that is lost with its node is done again elsewhere, and the folder is
@@ -17,6 +17,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
 from flowmint.errors import FlowmintError, SettingError, WriteError
 from flowmint.generators import Generator, load_generator
 from flowmint.parts import Request, Wanted, begin_folder, mint_part, part_name, write_manifest
@@ -24,8 +26,6 @@ from flowmint.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import polars as pl
 
     from flowmint.generators.checkpoint import Checkpoint
 
@@ -69,6 +69,42 @@ def mint_on_cluster(
     for left in folder.glob(".part-*"):  # of tasks that were lost while they wrote
         left.unlink(missing_ok=True)
     return sum(request.sizes[done:])
+
+
+def mint_parts_on_cluster(
+    generator: Generator,
+    rows: int,
+    *,
+    class_name: str,
+    seed: int,
+    beside: Path,
+    address: str = "auto",
+    progress: Progress = SILENT,
+) -> Iterator[pl.DataFrame]:
+    """Mint rows of one class on all nodes, and give them as `flowmint.balance.mint_here` does.
+
+    Args:
+        generator: A fitted generator.
+        rows: How many, 1 or more.
+        class_name: Their class.
+        seed: Seed of the draw.
+        beside: A folder, the same on all nodes, in which a temporary one holds the parts.
+        address: A Ray cluster, as for `mint_on_cluster`.
+        progress: Shows how far it is.
+
+    Yields:
+        Parts in order, Polars frames [part_rows, columns].
+
+    Raises:
+        FlowmintError: As `mint_on_cluster`.
+    """
+    wanted = Wanted(rows=rows, class_name=class_name, seed=seed)
+    with tempfile.TemporaryDirectory(dir=beside, prefix=".flowmint-") as folder:
+        model, out = Path(folder) / "model", Path(folder) / "minted"
+        generator.save(model)
+        mint_on_cluster(model, out, wanted, address=address, progress=progress)
+        for number in range(-(-rows // wanted.part_rows)):
+            yield pl.read_parquet(out / part_name(number))
 
 
 def _collect(ray: Any, task: Any, sent: Any, folder: Path, request: Request, *, done: int, stage: Any) -> None:  # noqa: ANN401 - Ray ships no types

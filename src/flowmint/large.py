@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow.parquet as pq
 from sklearn.base import clone
 
-from flowmint.balance import check_classes, rows_to_mint
+from flowmint.balance import check_classes, mint_here, rows_to_mint
 from flowmint.errors import SettingError
 from flowmint.flows.write import check_extension, whole_file, write_csv
 from flowmint.generators.adherence import Adherence, describe_adherence
@@ -22,7 +22,7 @@ from flowmint.progress import SILENT, Progress
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from flowmint.balance import Target
+    from flowmint.balance import Minter, Target
     from flowmint.flows.stream import Stream
     from flowmint.generators import Generator
 
@@ -59,6 +59,7 @@ def balance_stream(
     origin: str | None = None,
     seed: int = 0,
     learn_rows: int = LEARN_ROWS,
+    minter: Minter = mint_here,
     progress: Progress = SILENT,
 ) -> BalancedFile:
     """Mint the rows that classes lack, as `flowmint.balance.balance_rows` does, into a file.
@@ -72,6 +73,7 @@ def balance_stream(
         origin: Name of a column to add that says ``real`` or ``minted``; none if absent.
         seed: Seed of sampling.
         learn_rows: Rows that are drawn to learn from.
+        minter: What mints the rows of a class.
         progress: Shows how far each pass is.
 
     Returns:
@@ -93,9 +95,8 @@ def balance_stream(
         fitted = _fitted(generator, stream, label, learn_rows=learn_rows, progress=progress)
         check_classes(fitted, lacking)
     writer = _Rows(stream, label, fitted, origin=origin)
-    tables = itertools.chain(
-        writer.real(progress), () if fitted is None else writer.minted(fitted, lacking, seed=seed, progress=progress)
-    )
+    minted = () if fitted is None else _minted(fitted, lacking, minter, seed=seed, progress=progress)
+    tables = itertools.chain(writer.real(progress), writer.minted(minted))
     with whole_file(place) as partial:
         if extension == ".parquet":
             _write_parquet(tables, partial)
@@ -126,16 +127,12 @@ class _Rows:
         for batch in self._stream.batches(name="writing", progress=progress):
             yield self._told(batch, "real")
 
-    def minted(
-        self, generator: Generator, lacking: dict[str, int], *, seed: int, progress: Progress
-    ) -> Iterator[pl.DataFrame]:
-        """Mint the rows that lack, part by part."""
+    def minted(self, parts: Iterable[tuple[Any, pl.DataFrame]]) -> Iterator[pl.DataFrame]:
+        """Give minted rows, each part with its class."""
         dtype = self._stream.schema[self._label]
-        for name, count in lacking.items():
-            value = pl.Series(self._label, [generator.classes_.values[generator.classes_.code(name)]])
-            for part in generator.sample_parts(count, label=name, seed=seed, progress=progress):
-                labels = value.cast(dtype).new_from_index(0, part.height)
-                yield self._told(part.with_columns(labels).select(list(self._stream.schema)), "minted")
+        for value, part in parts:
+            labels = pl.Series(self._label, [value]).cast(dtype).new_from_index(0, part.height)
+            yield self._told(part.with_columns(labels).select(list(self._stream.schema)), "minted")
 
     def _told(self, table: pl.DataFrame, said: str) -> pl.DataFrame:
         rows, broken = self._counts[said]
@@ -154,6 +151,16 @@ class _Rows:
             return None
         real, minted = (self._counts[said] for said in ("real", "minted"))
         return describe_adherence(model, real=real, minted=minted)
+
+
+def _minted(
+    generator: Generator, lacking: dict[str, int], minter: Minter, *, seed: int, progress: Progress
+) -> Iterator[tuple[Any, pl.DataFrame]]:
+    """Mint the rows that lack, part by part, each with its class."""
+    for name, count in lacking.items():
+        value = generator.classes_.values[generator.classes_.code(name)]
+        for part in minter(generator, count, class_name=name, seed=seed, progress=progress):
+            yield value, part
 
 
 def _write_parquet(tables: Iterable[pl.DataFrame], path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +26,7 @@ from flowmint.cli.options import (
     OutTable,
     Quality,
     Quiet,
+    Ray,
     Seed,
     Source,
     Streamed,
@@ -36,7 +39,7 @@ from flowmint.cli.options import (
 if TYPE_CHECKING:
     import polars as pl
 
-    from flowmint.balance import Balanced, Target
+    from flowmint.balance import Balanced, Minter, Target
     from flowmint.evaluate.auto import AutoTargets
     from flowmint.evaluate.compare import Run
     from flowmint.generators import Generator
@@ -87,6 +90,7 @@ def balance(
     force_rules: ForceRules = False,
     quality: Quality = None,
     device: Device = None,
+    ray: Ray = None,
     seed: Seed = 0,
     stream: Streamed = None,
     learn_rows: LearnRows = None,
@@ -99,68 +103,103 @@ def balance(
     learner = Learner(
         name=name, missing=missing, rules=rules, force_rules=force_rules, seed=seed, quality=quality, device=device
     )
-    started = time.monotonic()
     check_out(out, source=source.path)
     check_report(report, force=force)
+    asked = _Asked(
+        out=out,
+        target=targets,
+        auto=auto,
+        origin=origin,
+        report=report,
+        force=force,
+        learn_rows=learn_rows,
+        minter=_minter(ray, out),
+        quiet=quiet,
+    )
     mint = _generator(learner, model)
-    from flowmint.cli.progress import bars
-
-    if check_stream(source, stream=stream, learn_rows=learn_rows):
+    streamed = check_stream(source, stream=stream, learn_rows=learn_rows)
+    if streamed:
         _check_streamed(model, learn_rows, auto=auto, report=report)
-        asked = _Asked(target=targets, origin=origin, seed=seed, learn_rows=learn_rows)
-        _balance_large(source, out, mint, asked, quiet=quiet)
-        return
-    with bars(quiet=quiet) as progress:
-        table = source.read(progress)
-        chosen = _choose(table, source.label_name, learner, progress) if auto else None
-        targets = targets if chosen is None else chosen.targets
-        trial = None
-        if report is not None and targets != {}:
-            trial = _try(table, source.label_name, learner, targets, progress)
-        done = _mint(table, source.label_name, mint, targets, origin=origin, seed=seed, progress=progress)
-        kept = None if quiet else _check_rows(done, source.label_name, progress)
-    _write(done, trial, out=out, report=report, force=force)
-    if not quiet:
-        _show(done, chosen, trial, kept, label=source.label_name)
-        _show_places(done, trial, out=out, report=report, seconds=time.monotonic() - started)
+    with _connected(ray):
+        if streamed:
+            _balance_large(source, mint, asked, seed=seed)
+        else:
+            _balance_table(source, mint, learner, asked)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Asked:
-    """What is to be minted of a streamed table."""
+    """What is to be minted, and where it goes."""
 
+    out: Path
     target: Target
+    auto: bool
     origin: str | None
-    seed: int
+    report: Path | None
+    force: bool
     learn_rows: int | None
+    minter: Minter
+    quiet: bool
 
 
-def _balance_large(source: Source, out: Path, mint: Generator, asked: _Asked, *, quiet: bool) -> None:
+def _balance_table(source: Source, mint: Generator, learner: Learner, asked: _Asked) -> None:
+    """Balance a table in memory and tell what it has become."""
+    from flowmint.balance import balance_rows
+    from flowmint.cli.progress import bars
+
+    started, label, target = time.monotonic(), source.label_name, asked.target
+    chosen = trial = None
+    with bars(quiet=asked.quiet) as progress:
+        table = source.read(progress)
+        if asked.auto:
+            chosen = _choose(table, label, learner, progress)
+            target = chosen.targets
+        if asked.report is not None and target != {}:
+            trial = _try(table, label, learner, target, progress)
+        done = balance_rows(
+            table,
+            label=label,
+            generator=mint,
+            target=target,
+            origin=asked.origin,
+            seed=learner.seed,
+            minter=asked.minter,
+            progress=progress,
+        )
+        kept = None if asked.quiet else _check_rows(done, label, progress)
+    _write(done, trial, out=asked.out, report=asked.report, force=asked.force)
+    if not asked.quiet:
+        _show(done, chosen, trial, kept, label=label)
+        _show_places(done, trial, out=asked.out, report=asked.report, seconds=time.monotonic() - started)
+
+
+def _balance_large(source: Source, mint: Generator, asked: _Asked, *, seed: int) -> None:
     """Balance a table batch by batch and tell what it has become."""
     from flowmint.cli.progress import bars
 
     started = time.monotonic()
-    with bars(quiet=quiet) as progress:
-        written = _balance_stream(source, out, mint, asked, progress=progress)
-    if not quiet:
-        _show_file(written, out, seconds=time.monotonic() - started)
+    with bars(quiet=asked.quiet) as progress:
+        written = _balance_stream(source, mint, asked, seed=seed, progress=progress)
+    if not asked.quiet:
+        _show_file(written, asked.out, seconds=time.monotonic() - started)
 
 
-def _balance_stream(source: Source, out: Path, mint: Generator, asked: _Asked, *, progress: Progress) -> BalancedFile:
+def _balance_stream(source: Source, mint: Generator, asked: _Asked, *, seed: int, progress: Progress) -> BalancedFile:
     """Balance a table that is read batch by batch."""
     from flowmint.generators.streamed import LEARN_ROWS
     from flowmint.large import balance_stream
 
-    with source.stream(progress, beside=out) as stream:
+    with source.stream(progress, beside=asked.out) as stream:
         return balance_stream(
             stream,
-            out,
+            asked.out,
             label=source.label_name,
             generator=mint,
             target=asked.target,
             origin=asked.origin,
-            seed=asked.seed,
+            seed=seed,
             learn_rows=asked.learn_rows or LEARN_ROWS,
+            minter=asked.minter,
             progress=progress,
         )
 
@@ -197,6 +236,26 @@ def _generator(learner: Learner, model: Path | None) -> Generator:
     return load_generator(model, device=learner.device).at_quality(learner.quality)
 
 
+def _connected(ray: str | None) -> AbstractContextManager[object]:
+    """Be connected to a cluster, where one is asked for, before anything is learnt."""
+    if ray is None:
+        return nullcontext()
+    from flowmint.cluster import connected
+
+    return connected(ray)
+
+
+def _minter(ray: str | None, out: Path) -> Minter:
+    """Give what mints the rows of a class: this process, or a cluster, whose parts lie beside the output."""
+    from flowmint.balance import mint_here
+
+    if ray is None:
+        return mint_here
+    from flowmint.cluster import mint_parts_on_cluster
+
+    return partial(mint_parts_on_cluster, beside=out.resolve().parent, address=ray)
+
+
 def _choose(table: pl.DataFrame, label: str, learner: Learner, progress: Progress) -> AutoTargets:
     """Choose targets by cross-validation."""
     from flowmint.evaluate.auto import choose_targets
@@ -230,24 +289,6 @@ def _try(table: pl.DataFrame, label: str, learner: Learner, target: Target, prog
         quality=learner.quality,
         command=command_line(),
         progress=progress,
-    )
-
-
-def _mint(
-    table: pl.DataFrame,
-    label: str,
-    generator: Generator,
-    target: Target,
-    *,
-    origin: str | None,
-    seed: int,
-    progress: Progress,
-) -> Balanced:
-    """Learn, where that is to be done, and mint."""
-    from flowmint.balance import balance_rows
-
-    return balance_rows(
-        table, label=label, generator=generator, target=target, origin=origin, seed=seed, progress=progress
     )
 
 

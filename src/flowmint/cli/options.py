@@ -119,7 +119,7 @@ Ray = Annotated[
         "--ray",
         metavar="auto|local|ADDRESS",
         help="Work on a Ray cluster (extra 'ray'): the one that this machine belongs to (auto), one started here "
-        "(local), or the one at an address. The folder of --out must be the same on all its nodes.",
+        "(local), or the one at an address. The folder that --out is in must be the same on all its nodes.",
         show_default=False,
     ),
 ]
