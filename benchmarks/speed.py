@@ -3,10 +3,12 @@
 ``rate`` fits the 25-row task on all cores, then samples to Parquet at each quality beside SMOTE with the same repair,
 and times the stages of sampling on one thread beside the matrix product that bounds them. ``curve`` fits each task and
 seed once and samples with 1 to 30 evaluations by two solvers: how far latents end from those of the exact solution, and
-F1 of the four detectors of `few_shot.py`. Run ``rate`` on a machine that does nothing else.
+F1 of the four detectors of `few_shot.py`. ``start`` times how long a user waits before anything is done. Run ``rate``
+and ``start`` on a machine that does nothing else.
 
     python benchmarks/speed.py --data DATA --part rate --out benchmarks/results/sampling_speed
     python benchmarks/speed.py --data DATA --part curve --seeds 30 --out benchmarks/results/quality_speed
+    python benchmarks/speed.py --part start --out benchmarks/results/start
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ import argparse
 import json
 import os
 import platform
+import subprocess
+import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -52,6 +56,9 @@ EXACT = 200
 
 POINTS = 1024
 """Points whose distance from the exact solution is measured."""
+
+STARTS = 15
+"""How often each command is started."""
 
 SIDE, BATCH = 192, 2048
 """Rows and columns of the weights, and rows of the points, whose product is timed."""
@@ -167,6 +174,29 @@ def curve(data: Path, *, task: str, seed: int, solvers: tuple[str, ...]) -> list
     return cells
 
 
+def start(times: int) -> dict[str, Any]:
+    """Time new processes that do nothing but start, by the clock."""
+    commands = {
+        "python -c pass": [sys.executable, "-c", "pass"],
+        "python -c 'import flowmint'": [sys.executable, "-c", "import flowmint"],
+        "flowmint --help": [str(Path(sys.executable).with_name("flowmint")), "--help"],
+    }
+
+    def run(command: list[str]) -> None:
+        subprocess.run(command, check=True, capture_output=True)  # noqa: S603 - our own
+
+    for command in commands.values():  # caches are warm from the second time on, as a user's are
+        run(command)
+    return {name: sorted(seconds_of(partial(run, command)) for _ in range(times)) for name, command in commands.items()}
+
+
+def show_start(found: dict[str, list[float]]) -> str:
+    """One row for each command: median, least and most seconds."""
+    lines = ["| command | median, s | least, s | most, s |", "|---|---|---|---|"]
+    lines += [f"| `{n}` | {np.median(v):.2f} | {v[0]:.2f} | {v[-1]:.2f} |" for n, v in found.items()]
+    return "\n".join(lines)
+
+
 def show_rate(runs: list[dict[str, Any]]) -> str:
     """One row for each thing that was measured, one column for each run."""
     lines = ["| measured | " + " | ".join(f"seed {run['seed']}" for run in runs) + " |", "|---" * (len(runs) + 1) + "|"]
@@ -202,7 +232,7 @@ def main() -> None:
     """Measure and write one JSON and one Markdown file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("FLOWMINT_DATA", "data")))
-    parser.add_argument("--part", choices=("rate", "curve"), required=True)
+    parser.add_argument("--part", choices=("rate", "curve", "start"), required=True)
     parser.add_argument("--seeds", default="30,31,32", help="seeds; others were seen while settings were chosen")
     parser.add_argument("--rows", type=int, default=500_000, help="rows to sample for a rate")
     parser.add_argument("--solvers", default="adams,dpm_solver")
@@ -212,9 +242,14 @@ def main() -> None:
     seeds = [int(seed) for seed in args.seeds.split(",")]
     machine = f"{platform.machine()}, {processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     about = f"Machine: {machine}, torch {torch.__version__}; seeds {args.seeds}"
+    found: Any
     if args.part == "rate":
         found = [rate(args.data, seed=seed, rows=args.rows) for seed in track(seeds, description="seeds")]
         text = f"# What fitting and sampling cost\n\n{about}\n\n{show_rate(found)}\n"
+    elif args.part == "start":
+        found = start(STARTS)
+        about = f"Machine: {machine}; {STARTS} times each, after one that warmed the caches"
+        text = f"# How long starting takes\n\n{about}\n\n{show_start(found)}\n"
     else:
         solvers, found = tuple(args.solvers.split(",")), []
         with ProcessPoolExecutor(args.workers) as pool:
