@@ -17,6 +17,7 @@ import pytest
 
 from flowmint.cluster import _fit_worker, connected, fit_on_cluster, mint_on_cluster
 from flowmint.errors import SettingError
+from flowmint.flows.stream import open_stream
 from flowmint.generators import VAE, Oversampler
 from flowmint.generators.checkpoint import Checkpoint
 from flowmint.parts import Wanted, mint_folder
@@ -74,12 +75,24 @@ def contents(folder):
 rays_own_warnings = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")
 
 
+def read(generator, folder):
+    """Read a table batch by batch, fewer rows of it than there are."""
+    rows, labels = make_table()
+    rows.with_columns(labels).write_parquet(folder / "table.parquet")
+    with open_stream(folder / "table.parquet", scratch=folder) as stream:
+        return generator.read_stream(stream, label="label", rows=40)
+
+
 @rays_own_warnings
-def test_one_worker_fits_what_a_plain_fit_does(cluster, tmp_path):
+@pytest.mark.parametrize("streamed", [False, True])
+def test_one_worker_fits_what_a_plain_fit_does(streamed, cluster, tmp_path, tmp_path_factory):
     make = partial(VAE, steps=20, width=32, rules="none")
-    make().fit(*make_table()).save(tmp_path / "plain")
+    given = read(make(), tmp_path_factory.mktemp("table")) if streamed else make_table()
+    plain = make().fit_reading(given) if streamed else make().fit(*given)
+    plain.save(tmp_path / "plain")
     with Checkpoint.beside(tmp_path / "model") as checkpoint:
-        fitted = fit_on_cluster(make(), *make_table(), checkpoint=checkpoint, address=cluster.address)
+        fitted = fit_on_cluster(make(), given, checkpoint=checkpoint, address=cluster.address)
+    assert (fitted.streamed_ is not None) == streamed
     fitted.save(tmp_path / "model")
     assert contents(tmp_path / "model") == contents(tmp_path / "plain")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "plain"]
@@ -113,7 +126,7 @@ def test_a_worker_that_is_killed_while_it_fits_is_replaced(cluster, tmp_path):
 
     with ThreadPoolExecutor(1) as pool, Checkpoint.beside(tmp_path / "model") as checkpoint:
         ended = pool.submit(kill)
-        fitted = fit_on_cluster(make(), *make_table(), checkpoint=checkpoint, address=cluster.address)
+        fitted = fit_on_cluster(make(), make_table(), checkpoint=checkpoint, address=cluster.address)
         fitted.save(tmp_path / "model")
         ended.result()
     assert len(killed) == 1
@@ -164,8 +177,8 @@ def test_balancing_writes_what_one_machine_does(streamed, cluster, tmp_path):
 
 
 def test_what_the_user_can_mend_is_told_once(tmp_path):
-    given = (VAE(missing="error", rules="none"), make_table()[0].with_columns(x=pl.lit(None)), make_table()[1])
-    _fit_worker(given, tmp_path / ".model.checkpoint", tmp_path, replace=False)
+    given = (make_table()[0].with_columns(x=pl.lit(None)), make_table()[1])
+    _fit_worker(VAE(missing="error", rules="none"), given, tmp_path / ".model.checkpoint", tmp_path, replace=False)
     assert [path.name for path in tmp_path.iterdir()] == ["error"]
     assert "'x'" in (tmp_path / "error").read_text()
 

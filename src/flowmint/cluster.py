@@ -21,6 +21,7 @@ import polars as pl
 
 from flowmint.errors import FlowmintError, SettingError, WriteError
 from flowmint.generators import Generator, load_generator
+from flowmint.generators.streamed import Reading
 from flowmint.parts import Request, Wanted, begin_folder, mint_part, part_name, write_manifest
 from flowmint.progress import SILENT, Progress
 
@@ -164,8 +165,7 @@ def _loaded(request: Request, files: tuple[tuple[str, bytes], ...]) -> Generator
 
 def fit_on_cluster(
     generator: Generator,
-    rows: pl.DataFrame,
-    labels: pl.Series,
+    given: tuple[pl.DataFrame, pl.Series] | Reading,
     *,
     checkpoint: Checkpoint,
     workers: int = 1,
@@ -175,8 +175,8 @@ def fit_on_cluster(
 
     Args:
         generator: What shall learn; left unfitted.
-        rows: Rows [rows, columns]; each worker gets them all, and computes on its share of every batch.
-        labels: The class of each row [rows].
+        given: Rows [rows, columns] and the class of each [rows], or what `Generator.read_stream` read. Each worker gets
+            it all, and computes on its share of every batch.
         checkpoint: Keeps the training; its folder's place must be the same on all nodes. Left for its owner to remove.
         workers: How many processes train together.
         address: A Ray cluster, as for `mint_on_cluster`.
@@ -193,11 +193,12 @@ def fit_on_cluster(
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchTrainer
 
-        given = ray.put((generator, rows, labels))
+        sent = ray.put((generator, given))
         cuda = generator.device_type == "cuda"
 
         def work() -> None:
-            _fit_worker(ray.get(given), place, Path(shared), replace=checkpoint.replace)
+            model, learnt = ray.get(sent)
+            _fit_worker(model, learnt, place, Path(shared), replace=checkpoint.replace)
 
         trainer = TorchTrainer(
             work,
@@ -208,17 +209,30 @@ def fit_on_cluster(
         failed = Path(shared) / "error"
         if failed.exists():
             raise FlowmintError(failed.read_text(encoding="utf-8"))
-        return load_generator(Path(shared) / "model")
+        fitted = load_generator(Path(shared) / "model")
+    if isinstance(given, Reading):
+        fitted.streamed_ = given.streamed
+    return fitted
 
 
-def _fit_worker(given: tuple[Any, ...], place: Path, shared: Path, *, replace: bool) -> None:
+def _fit_worker(
+    generator: Generator,
+    given: tuple[pl.DataFrame, pl.Series] | Reading,
+    place: Path,
+    shared: Path,
+    *,
+    replace: bool,
+) -> None:
     """Fit in a process of a node; the first saves what was learnt."""
     from flowmint.diffusion.workers import number
     from flowmint.generators.checkpoint import Checkpoint
 
-    generator, rows, labels = given
+    checkpoint = Checkpoint(place, replace)
     try:
-        generator.fit(rows, labels, checkpoint=Checkpoint(place, replace))
+        if isinstance(given, Reading):
+            generator.fit_reading(given, checkpoint=checkpoint)
+        else:
+            generator.fit(*given, checkpoint=checkpoint)
     except FlowmintError as error:  # the user's to mend: to try again would not help
         (shared / "error").write_text(str(error), encoding="utf-8")
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from flowmint.generators import Generator
     from flowmint.generators.adherence import Adherence
     from flowmint.generators.checkpoint import Checkpoint
+    from flowmint.generators.streamed import Reading
     from flowmint.progress import Progress
 
 app = typer.Typer(
@@ -136,6 +138,8 @@ def fit(
     """Learn the rows of every class and save a model folder; a fit that was interrupted goes on when repeated."""
     from flowmint.cli.progress import bars
     from flowmint.diffusion.workers import joined
+    from flowmint.flows.schema import split_label
+    from flowmint.generators.adherence import measure_adherence, tell_adherence
     from flowmint.generators.checkpoint import Checkpoint
     from flowmint.generators.folder import check_place
 
@@ -148,9 +152,7 @@ def fit(
     model = learner.make()
     checkpoint = Checkpoint.beside(out, replace=force)
     streamed = check_stream(source, stream=stream, learn_rows=learn_rows)
-    if ray is not None and streamed:
-        message = "--ray trains on rows in memory, and this table is streamed; leave --ray out, or give --no-stream"
-        raise typer.BadParameter(message)
+    learn = partial(_fit, checkpoint=checkpoint, ray=ray, workers=workers)
     with (
         joined(device or "cpu") as first,
         told_where(lambda: checkpoint.reached),
@@ -159,20 +161,19 @@ def fit(
     ):
         kept: Adherence | None = None
         if streamed:
-            rows, kept = _fit_stream(
-                model, source, out, learn_rows=learn_rows, checkpoint=checkpoint, progress=progress
-            )
+            reading = _read_stream(model, source, out, learn_rows=learn_rows, progress=progress)
+            rows = reading.streamed.rows
+            model = learn(model, reading, progress=progress)
+            kept = tell_adherence(model)
         else:
             table = source.read(progress)
-            model, rows = _fit(
-                model, table, source.label_name, checkpoint=checkpoint, ray=ray, workers=workers, progress=progress
-            )
+            given = split_label(table, source.label_name, at_least=2)
+            rows = table.height
+            model = learn(model, given, progress=progress)
         if not first:  # of the workers that torchrun started
             return
         model.save(out, overwrite=force)
         if not quiet and not streamed:
-            from flowmint.generators.adherence import measure_adherence
-
             kept = measure_adherence(model, table, label=source.label_name, progress=progress)
     if kept is not None and not quiet:
         show.fitted(model, out, rows=rows, seconds=time.monotonic() - started)
@@ -188,49 +189,31 @@ def _check_workers(ray: str | None, workers: int) -> None:
 
 def _fit(
     model: Generator,
-    table: pl.DataFrame,
-    label: str,
+    given: tuple[pl.DataFrame, pl.Series] | Reading,
     *,
     checkpoint: Checkpoint,
     ray: str | None,
     workers: int,
     progress: Progress,
-) -> tuple[Generator, int]:
-    """Learn from a table in memory, here or on a cluster; give what learnt, and how many rows."""
-    from flowmint.flows.schema import split_label
+) -> Generator:
+    """Learn rows in memory or what was read of a stream, here or on a cluster; give what learnt."""
+    if ray is not None:
+        from flowmint.cluster import fit_on_cluster
 
-    rows, labels = split_label(table, label, at_least=2)
-    if ray is None:
-        return model.fit(rows, labels, progress=progress, checkpoint=checkpoint), rows.height
-    from flowmint.cluster import fit_on_cluster
-
-    fitted = fit_on_cluster(model, rows, labels, checkpoint=checkpoint, workers=workers, address=ray)
-    return fitted, rows.height
+        return fit_on_cluster(model, given, checkpoint=checkpoint, workers=workers, address=ray)
+    if isinstance(given, tuple):
+        return model.fit(*given, progress=progress, checkpoint=checkpoint)
+    return model.fit_reading(given, progress=progress, checkpoint=checkpoint)
 
 
-def _fit_stream(
-    model: Generator,
-    source: Source,
-    out: Path,
-    *,
-    learn_rows: int | None,
-    checkpoint: Checkpoint,
-    progress: Progress,
-) -> tuple[int, Adherence]:
-    """Learn from a table that is read batch by batch; give its rows, and how many break rules."""
-    from flowmint.generators.adherence import tell_adherence
+def _read_stream(model: Generator, source: Source, out: Path, *, learn_rows: int | None, progress: Progress) -> Reading:
+    """Read what there is to learn from a table batch by batch."""
     from flowmint.generators.streamed import LEARN_ROWS
 
     with source.stream(progress, beside=out) as stream:
-        model.fit_stream(
-            stream,
-            label=source.label_name,
-            rows=learn_rows or LEARN_ROWS,
-            at_least=2,
-            progress=progress,
-            checkpoint=checkpoint,
+        return model.read_stream(
+            stream, label=source.label_name, rows=learn_rows or LEARN_ROWS, at_least=2, progress=progress
         )
-        return stream.rows, tell_adherence(model)
 
 
 @app.command()

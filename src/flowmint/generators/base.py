@@ -23,7 +23,16 @@ from flowmint.flows.schema import Classes, Schema
 from flowmint.generators.checkpoint import Checkpoint
 from flowmint.generators.folder import ModelFolder, read_folder, write_folder
 from flowmint.generators.settings import check_setting, check_settings, is_whole
-from flowmint.generators.streamed import LEARN_ROWS, Census, Learnt, Streamed, refuse_missing, refuse_unlearnt, unusual
+from flowmint.generators.streamed import (
+    LEARN_ROWS,
+    Census,
+    Learnt,
+    Reading,
+    Streamed,
+    refuse_missing,
+    refuse_unlearnt,
+    unusual,
+)
 from flowmint.generators.tensors import device_here, find_device
 from flowmint.generators.trainer import Trainer
 from flowmint.generators.validity import AUTO, GIVEN, Validity
@@ -177,6 +186,19 @@ class Generator(BaseEstimator, ABC):
         Raises:
             FlowmintError: As for `fit`; or a file changed or is damaged.
         """
+        reading = self.read_stream(stream, label=label, rows=rows, at_least=at_least, progress=progress)
+        return self.fit_reading(reading, progress=progress, checkpoint=checkpoint)
+
+    def read_stream(
+        self, stream: Stream, *, label: str, rows: int = LEARN_ROWS, at_least: int = 1, progress: Progress = SILENT
+    ) -> Reading:
+        """Read what `fit_stream` learns from; `fit_reading` learns it, here or elsewhere.
+
+        Arguments and errors are those of `fit_stream`.
+
+        Returns:
+            The rows that were drawn, and what all rows say.
+        """
         self.check()
         check_rows("rows", rows)
         census = Census.take(stream, label, missing=self.missing, at_least=at_least, progress=progress)
@@ -184,15 +206,34 @@ class Generator(BaseEstimator, ABC):
         drawn = learnt.draw(rows, seed=self.seed, progress=progress)
         validity = learnt.learn_rules(self.rules, drawn, force=self.force_rules, progress=progress)
         encoder, invalid = learnt.measure(validity, drawn.schema, progress=progress)
-        self.streamed_ = Streamed(
+        streamed = Streamed(
             rows=stream.rows, drawn=drawn.table.height, invalid=invalid, counts=census.learnt, encoder=encoder
         )
+        return Reading(classes=census.classes, drawn=drawn, validity=validity, streamed=streamed)
+
+    def fit_reading(
+        self, reading: Reading, *, progress: Progress = SILENT, checkpoint: str | Path | Checkpoint | None = None
+    ) -> Self:
+        """Learn what `read_stream` read.
+
+        Args:
+            reading: Its answer, by a generator with the same settings.
+            progress: Shows how far fitting is.
+            checkpoint: As for `fit`.
+
+        Returns:
+            The generator itself, fitted; ``streamed_`` tells what was counted.
+
+        Raises:
+            FlowmintError: As for `fit`.
+        """
+        drawn, self.streamed_ = reading.drawn, reading.streamed
         self._learn(
-            validity,
+            reading.validity,
             drawn.table,
             drawn.codes,
             schema=drawn.schema,
-            classes=census.classes,
+            classes=reading.classes,
             progress=progress,
             checkpoint=checkpoint,
         )

@@ -391,3 +391,20 @@ class Streamed:
     invalid: int
     counts: Counts
     encoder: Encoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What a generator learns from, read from a table larger than memory; of bounded size, and may be sent elsewhere.
+
+    Attributes:
+        classes: The classes.
+        drawn: The rows that networks learn from.
+        validity: What rules mean for them.
+        streamed: What was counted.
+    """
+
+    classes: Classes
+    drawn: Drawn
+    validity: Validity
+    streamed: Streamed
