@@ -3,11 +3,13 @@
 ``rate`` fits the 25-row task on all cores, then samples to Parquet at each quality beside SMOTE with the same repair,
 and times the stages of sampling on one thread beside the matrix product that bounds them. ``curve`` fits each task and
 seed once and samples with 1 to 30 evaluations by two solvers: how far latents end from those of the exact solution, and
-F1 of the four detectors of `few_shot.py`. ``start`` times how long a user waits before anything is done. Run ``rate``
-and ``start`` on a machine that does nothing else.
+F1 of the four detectors of `few_shot.py`. ``effort`` trains each task and seed for a share or a multiple of the usual
+steps, and tells what F1 that gives. ``start`` times how long a user waits before anything is done. Run ``rate`` and
+``start`` on a machine that does nothing else.
 
     python benchmarks/speed.py --data DATA --part rate --out benchmarks/results/sampling_speed
     python benchmarks/speed.py --data DATA --part curve --seeds 30 --out benchmarks/results/quality_speed
+    python benchmarks/speed.py --data DATA --part effort --seeds 30,31,32 --out benchmarks/results/effort
     python benchmarks/speed.py --part start --out benchmarks/results/start
 """
 
@@ -37,6 +39,7 @@ from flowmint.diffusion.sample import SOLVERS
 from flowmint.generators import LatentDiffusion, make_generator
 from flowmint.generators.base import PART_ROWS
 from flowmint.generators.denoising import QUALITIES
+from flowmint.generators.sizes import Sizes
 from flowmint.parts import Wanted, mint_file
 from flowmint.progress import SILENT
 
@@ -56,6 +59,9 @@ EXACT = 200
 
 POINTS = 1024
 """Points whose distance from the exact solution is measured."""
+
+EFFORTS = (0.25, 0.5, 1.0, 2.0)
+"""Training steps of all networks, as multiples of the usual."""
 
 STARTS = 15
 """How often each command is started."""
@@ -174,6 +180,39 @@ def curve(data: Path, *, task: str, seed: int, solvers: tuple[str, ...]) -> list
     return cells
 
 
+def effort(data: Path, *, task: str, seed: int) -> list[dict[str, Any]]:
+    """Fit with fewer and with more steps than usual, on one thread, and score detectors on what each mints."""
+    torch.set_num_threads(1)
+    split, source, attack, _ = make_task(data, task, seed)
+    label, cells = source.label, []
+    sizes = Sizes.of(rows=split.train.height, classes=2, columns=1)  # steps do not depend on the columns
+    for times in EFFORTS:
+        steps = {"steps": round(times * sizes.steps), "autoencoder_steps": round(times * sizes.autoencoder_steps)}
+        model = LatentDiffusion(seed=seed, **steps)
+        seconds = seconds_of(partial(model.fit, split.train.drop(label), split.train[label]), clock=time.process_time)
+        train = balance_table(split.train, label=label, generator=model, seed=seed)
+        f1 = score(train, split.test, label=label, attack=attack, seed=seed)
+        mean = float(np.mean(list(f1.values())))
+        cells.append({"task": task, "seed": seed, "times": times, **steps, "fit": seconds, "f1": f1, "mean_f1": mean})
+    return cells
+
+
+def show_effort(cells: list[dict[str, Any]]) -> str:
+    """One row for each effort: steps, processor seconds and F1 of each task."""
+    tasks = [task for task in TASKS if any(c["task"] == task for c in cells)]
+    names = [task.split(":")[1] for task in tasks]
+    lines = ["| steps, times the usual | fit, processor seconds | " + " | ".join(names) + " |"]
+    lines.append("|---" * (2 + len(names)) + "|")
+    for times in EFFORTS:
+        own = [c for c in cells if c["times"] == times]
+        scores = []
+        for task in tasks:
+            mean, half = interval([c["mean_f1"] for c in own if c["task"] == task])
+            scores.append(f"{mean:.3f} ± {half:.3f}")
+        lines.append(f"| {times} | {np.mean([c['fit'] for c in own]):.0f} | " + " | ".join(scores) + " |")
+    return "\n".join(lines)
+
+
 def start(times: int) -> dict[str, Any]:
     """Time new processes that do nothing but start, by the clock."""
     commands = {
@@ -232,7 +271,7 @@ def main() -> None:
     """Measure and write one JSON and one Markdown file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("FLOWMINT_DATA", "data")))
-    parser.add_argument("--part", choices=("rate", "curve", "start"), required=True)
+    parser.add_argument("--part", choices=("rate", "curve", "effort", "start"), required=True)
     parser.add_argument("--seeds", default="30,31,32", help="seeds; others were seen while settings were chosen")
     parser.add_argument("--rows", type=int, default=500_000, help="rows to sample for a rate")
     parser.add_argument("--solvers", default="adams,dpm_solver")
@@ -251,19 +290,21 @@ def main() -> None:
         about = f"Machine: {machine}; {STARTS} times each, after one that warmed the caches"
         text = f"# How long starting takes\n\n{about}\n\n{show_start(found)}\n"
     else:
-        solvers, found = tuple(args.solvers.split(",")), []
+        work = effort if args.part == "effort" else partial(curve, solvers=tuple(args.solvers.split(",")))
+        found = []
         with ProcessPoolExecutor(args.workers) as pool:
-            jobs = [
-                pool.submit(curve, args.data, task=task, seed=seed, solvers=solvers) for task in TASKS for seed in seeds
-            ]
+            jobs = [pool.submit(work, args.data, task=task, seed=seed) for task in TASKS for seed in seeds]
             for job in track(as_completed(jobs), total=len(jobs), description="fits"):
                 found += job.result()
         told = "F1 is the mean of four detectors, ± the half-width of the 95 % t-interval over the seeds."
-        text = f"# Evaluations and what they are worth\n\n{about}\n\n{told}\n\n{show_curve(found)}"
+        if args.part == "effort":
+            text = f"# Training steps and what they are worth\n\n{about}\n\n{told}\n\n{show_effort(found)}\n"
+        else:
+            text = f"# Evaluations and what they are worth\n\n{about}\n\n{told}\n\n{show_curve(found)}"
     for extension, content in ((".json", json.dumps({"about": about, "cells": found}, indent=1) + "\n"), (".md", text)):
-        partial = args.out.with_suffix(f"{extension}.partial")
-        partial.write_text(content)
-        partial.replace(args.out.with_suffix(extension))
+        beside = args.out.with_suffix(f"{extension}.partial")
+        beside.write_text(content)
+        beside.replace(args.out.with_suffix(extension))
 
 
 if __name__ == "__main__":
