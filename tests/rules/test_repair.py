@@ -16,6 +16,7 @@ from strategies import conditions, names, small
 
 from flowmint import Rules
 from flowmint.errors import RuleError
+from flowmint.rules.check import PIECE
 from flowmint.rules.language import Rule
 from flowmint.rules.parse import parse_condition
 
@@ -256,3 +257,56 @@ def test_valid_rows_are_left_bit_by_bit():
     done = V2.repair(broken)
     assert done.before.tolist() == [index % 2 == 0 for index in range(500)]
     assert_frame_equal(done.frame.gather_every(2), valid.gather_every(2))
+
+
+def mixed(rows):
+    """Give rows of several kinds of columns, some empty or missing, that break rules here and there."""
+    rng = np.random.default_rng(rows)
+    size, count = rng.normal(10, 20, rows), rng.integers(-3, 9, rows)
+    empty = rng.random(rows) < 0.1
+    return pl.DataFrame(
+        {
+            "size": pl.Series(size),
+            "share": pl.Series(rng.normal(0.5, 0.4, rows), dtype=pl.Float32),
+            "count": pl.Series([None if skip else int(n) for n, skip in zip(count, empty, strict=True)]),
+            "total": pl.Series([None if skip else 1.0 for skip in empty], dtype=pl.Float64),
+            "service": pl.Series(rng.choice(["http", "dns"], rows)),
+            "transport": pl.Series(rng.choice(["tcp", "udp"], rows), dtype=pl.Categorical),
+        }
+    )
+
+
+MIXED = rules(
+    "0 <= size <= 40",
+    "0 <= share <= 1",
+    "count >= 0",
+    "total = size * count",
+    'when service is "http" then transport is "tcp"',
+)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 500])
+def test_making_valid_is_repairing_without_telling(rows):
+    table = mixed(rows)
+    told = MIXED.repair(table)
+    frame, after = MIXED.make_valid(table)
+    assert_frame_equal(frame, told.frame)
+    assert after.tolist() == told.after.tolist()
+    assert rows < 500 or 0 < told.before.sum() < rows
+
+
+def test_rows_of_a_long_table_are_repaired_as_by_themselves():
+    table = mixed(PIECE + 700)
+    whole = MIXED.repair(table)
+    parts = [MIXED.repair(table[start : start + 3_000]) for start in range(0, table.height, 3_000)]
+    assert_frame_equal(whole.frame, pl.concat([part.frame for part in parts]))
+    assert whole.after.tolist() == [valid for part in parts for valid in part.after.tolist()]
+
+
+def test_rules_that_say_the_same_are_settled_once():
+    once = rules("a <= b", "b != 3", "when p = 6 then f = 1")
+    twice = rules("a <= b", "b >= a", "b != 3", "3 != b", "when p = 6 then f = 1", "when 6 = p then 1 = f")
+    counts = [len(each._solver(("a", "b", "p", "f")).constraints) for each in (once, twice)]
+    assert counts[0] == counts[1]
+    strict = rules("a <= b", "a < b")
+    assert len(strict._solver(("a", "b")).constraints) == 2
