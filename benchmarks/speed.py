@@ -187,13 +187,14 @@ def effort(data: Path, *, task: str, seed: int) -> list[dict[str, Any]]:
     label, cells = source.label, []
     sizes = Sizes.of(rows=split.train.height, classes=2, columns=1)  # steps do not depend on the columns
     for times in EFFORTS:
-        steps = {"steps": round(times * sizes.steps), "autoencoder_steps": round(times * sizes.autoencoder_steps)}
-        model = LatentDiffusion(seed=seed, **steps)
+        steps, more = round(times * sizes.steps), round(times * sizes.autoencoder_steps)
+        model = LatentDiffusion(seed=seed, steps=steps, autoencoder_steps=more)
         seconds = seconds_of(partial(model.fit, split.train.drop(label), split.train[label]), clock=time.process_time)
         train = balance_table(split.train, label=label, generator=model, seed=seed)
         f1 = score(train, split.test, label=label, attack=attack, seed=seed)
         mean = float(np.mean(list(f1.values())))
-        cells.append({"task": task, "seed": seed, "times": times, **steps, "fit": seconds, "f1": f1, "mean_f1": mean})
+        cell = {"task": task, "seed": seed, "times": times, "steps": steps, "autoencoder_steps": more}
+        cells.append({**cell, "fit": seconds, "f1": f1, "mean_f1": mean})
     return cells
 
 
