@@ -121,6 +121,8 @@ def run_size(options: argparse.Namespace, kind: str, rows: int) -> Iterator[dict
         "balance": ["balance", str(place), *label, "--model", str(model), "--target", target, "--out", str(out)],
         "sample": ["sample", str(model), "--class", RARE, "--rows", str(rows), "--out", str(out)],
     }
+    if options.quality is not None:
+        verbs["sample"] += ["--quality", options.quality]
     verbs["balance"].append("--stream")
     if kind != options.kinds[0]:
         del verbs["sample"]  # it does not see the table
@@ -166,7 +168,8 @@ def markdown(found: dict[str, Any]) -> str:
         "# Tables larger than memory",
         "",
         f"Machine: {found['machine']}  ",
-        f"Generator: {found['generator']}; rows drawn to learn from: {learnt}; balancing mints {MINTED:,} rows  ",
+        f"Generator: {found['generator']}; rows drawn to learn from: {learnt}  ",
+        f"Balancing mints {MINTED:,} rows; quality of sampling: {found['quality'] or 'the usual'}  ",
         "Peak memory is the process's largest resident set; load is that of the machine when the verb ended.",
         "",
         "| verb | table | rows | GB | seconds | CPU seconds | rows/s | peak memory, GiB | load |",
@@ -195,6 +198,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--kinds", default=",".join(KINDS), type=lambda given: given.split(","))
     parser.add_argument("--learn-rows", type=int)
     parser.add_argument("--generator", default="latent_diffusion", help="smote shows what the passes alone take")
+    parser.add_argument("--quality", help="of sampling: fast, balanced or best; the usual if absent")
     parser.add_argument("--out", type=Path, required=True, help="where results go, without extension")
     parser.add_argument("--make", choices=KINDS, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -209,7 +213,7 @@ def main() -> None:
         return
     options.scratch.mkdir(parents=True, exist_ok=True)
     found: dict[str, Any] = {"machine": machine(), "generator": options.generator, "results": []}
-    found["learn_rows"] = options.learn_rows
+    found |= {"learn_rows": options.learn_rows, "quality": options.quality}
     for rows in sizes:
         for kind in options.kinds:
             for result in run_size(options, kind, rows):
