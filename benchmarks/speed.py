@@ -4,12 +4,14 @@
 and times the stages of sampling on one thread beside the matrix product that bounds them. ``curve`` fits each task and
 seed once and samples with 1 to 30 evaluations by two solvers: how far latents end from those of the exact solution, and
 F1 of the four detectors of `few_shot.py`. ``effort`` trains each task and seed for a share or a multiple of the usual
-steps, and tells what F1 that gives. ``start`` times how long a user waits before anything is done. Run ``rate`` and
-``start`` on a machine that does nothing else.
+steps, and tells what F1 that gives. ``beside`` trains on one thread and on all, alone and beside a process that computes.
+``start`` times how long a user waits before anything is done. Run all but ``curve`` and ``effort`` on a machine that
+does nothing else.
 
     python benchmarks/speed.py --data DATA --part rate --out benchmarks/results/sampling_speed
     python benchmarks/speed.py --data DATA --part curve --seeds 30 --out benchmarks/results/quality_speed
     python benchmarks/speed.py --data DATA --part effort --seeds 30,31,32 --out benchmarks/results/effort
+    python benchmarks/speed.py --data DATA --part beside --seeds 30,31 --out benchmarks/results/beside
     python benchmarks/speed.py --part start --out benchmarks/results/start
 """
 
@@ -36,7 +38,7 @@ from few_shot import interval, make_task, processor, score
 from flowmint.balance import balance_table
 from flowmint.diffusion.noise import RectifiedFlow
 from flowmint.diffusion.sample import SOLVERS
-from flowmint.generators import LatentDiffusion, make_generator
+from flowmint.generators import LatentDiffusion, make_generator, trainer
 from flowmint.generators.base import PART_ROWS
 from flowmint.generators.denoising import QUALITIES
 from flowmint.generators.sizes import Sizes
@@ -62,6 +64,9 @@ POINTS = 1024
 
 EFFORTS = (0.25, 0.5, 1.0, 2.0)
 """Training steps of all networks, as multiples of the usual."""
+
+BRIEF = 200
+"""Steps of each network where only their speed matters."""
 
 STARTS = 15
 """How often each command is started."""
@@ -214,6 +219,27 @@ def show_effort(cells: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def beside(data: Path, *, seed: int) -> dict[str, Any]:
+    """Time a short fit of the 25-row task on one thread and on all, alone and beside one process that computes."""
+    split, source, _, _ = make_task(data, TASKS[0], seed)
+    features, labels = split.train.drop(source.label), split.train[source.label]
+    told: dict[str, Any] = {"seed": seed, "steps": BRIEF}
+    usual = trainer.SMALL
+    for busy in (0, 1):
+        others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]
+        for threads, small in ((1, usual), (torch.get_num_threads(), 0)):
+            trainer.SMALL = small
+            model = LatentDiffusion(seed=seed, steps=BRIEF, autoencoder_steps=BRIEF)
+            told[f"{threads} threads, beside {busy} processes: seconds"] = seconds_of(
+                partial(model.fit, features, labels)
+            )
+        for other in others:
+            other.kill()
+            other.wait()
+    trainer.SMALL = usual
+    return told
+
+
 def start(times: int) -> dict[str, Any]:
     """Time new processes that do nothing but start, by the clock."""
     commands = {
@@ -272,7 +298,7 @@ def main() -> None:
     """Measure and write one JSON and one Markdown file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("FLOWMINT_DATA", "data")))
-    parser.add_argument("--part", choices=("rate", "curve", "effort", "start"), required=True)
+    parser.add_argument("--part", choices=("rate", "curve", "effort", "beside", "start"), required=True)
     parser.add_argument("--seeds", default="30,31,32", help="seeds; others were seen while settings were chosen")
     parser.add_argument("--rows", type=int, default=500_000, help="rows to sample for a rate")
     parser.add_argument("--solvers", default="adams,dpm_solver")
@@ -286,6 +312,9 @@ def main() -> None:
     if args.part == "rate":
         found = [rate(args.data, seed=seed, rows=args.rows) for seed in track(seeds, description="seeds")]
         text = f"# What fitting and sampling cost\n\n{about}\n\n{show_rate(found)}\n"
+    elif args.part == "beside":
+        found = [beside(args.data, seed=seed) for seed in seeds]
+        text = f"# Training beside other work\n\n{about}\n\n{show_rate(found)}\n"
     elif args.part == "start":
         found = start(STARTS)
         about = f"Machine: {machine}; {STARTS} times each, after one that warmed the caches"
