@@ -4,7 +4,7 @@
 and times the stages of sampling on one thread beside the matrix product that bounds them. ``curve`` fits each task and
 seed once and samples with 1 to 30 evaluations by two solvers: how far latents end from those of the exact solution, and
 F1 of the four detectors of `few_shot.py`. ``effort`` trains each task and seed for a share or a multiple of the usual
-steps, and tells what F1 that gives. ``beside`` trains on one thread and on all, alone and beside a process that computes.
+steps, and tells what F1 that gives. ``beside`` trains on one thread and on all, alone and beside a busy process.
 ``start`` times how long a user waits before anything is done. Run all but ``curve`` and ``effort`` on a machine that
 does nothing else.
 
