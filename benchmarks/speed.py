@@ -38,7 +38,7 @@ from few_shot import interval, make_task, processor, score
 from flowmint.balance import balance_table
 from flowmint.diffusion.noise import RectifiedFlow
 from flowmint.diffusion.sample import SOLVERS
-from flowmint.generators import LatentDiffusion, make_generator, trainer
+from flowmint.generators import LatentDiffusion, make_generator
 from flowmint.generators.base import PART_ROWS
 from flowmint.generators.denoising import QUALITIES
 from flowmint.generators.sizes import Sizes
@@ -224,11 +224,11 @@ def beside(data: Path, *, seed: int) -> dict[str, Any]:
     split, source, _, _ = make_task(data, TASKS[0], seed)
     features, labels = split.train.drop(source.label), split.train[source.label]
     told: dict[str, Any] = {"seed": seed, "steps": BRIEF}
-    usual = trainer.SMALL
+    usual = torch.get_num_threads()
     for busy in (0, 1):
         others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]
-        for threads, small in ((1, usual), (torch.get_num_threads(), 0)):
-            trainer.SMALL = small
+        for threads in (1, usual):
+            torch.set_num_threads(threads)
             model = LatentDiffusion(seed=seed, steps=BRIEF, autoencoder_steps=BRIEF)
             told[f"{threads} threads, beside {busy} processes: seconds"] = seconds_of(
                 partial(model.fit, features, labels)
@@ -236,7 +236,6 @@ def beside(data: Path, *, seed: int) -> dict[str, Any]:
         for other in others:
             other.kill()
             other.wait()
-    trainer.SMALL = usual
     return told
 
 
@@ -332,9 +331,9 @@ def main() -> None:
         else:
             text = f"# Evaluations and what they are worth\n\n{about}\n\n{told}\n\n{show_curve(found)}"
     for extension, content in ((".json", json.dumps({"about": about, "cells": found}, indent=1) + "\n"), (".md", text)):
-        beside = args.out.with_suffix(f"{extension}.partial")
-        beside.write_text(content)
-        beside.replace(args.out.with_suffix(extension))
+        unfinished = args.out.with_suffix(f"{extension}.partial")
+        unfinished.write_text(content)
+        unfinished.replace(args.out.with_suffix(extension))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,18 +16,13 @@ from flowmint.diffusion.train import train
 from flowmint.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     import numpy.typing as npt
     from torch import Tensor, nn
 
     from flowmint.diffusion.train import Opponent, Training
     from flowmint.generators.checkpoint import Checkpoint
-
-
-SMALL = 500_000
-"""Weights up to which a network trains on one thread: two win it a tenth, and where anything else computes beside, each
-of the many small products waits for the slower of them, which makes training ten times as long and more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,25 +81,11 @@ class Trainer:
         if generator.device.type == "cuda" and opponent is None:  # a game between two is less forgiving
             training = replace(training, mixed=True, captured=True)
         try:
-            with (
-                self.progress.stage(stage, total=training.steps, unit="steps") as shown,
-                _threads(1 if sum(weight.numel() for weight in module.parameters()) <= SMALL else None),
-            ):
+            with self.progress.stage(stage, total=training.steps, unit="steps") as shown:
                 train(module, loss, training=training, stage=shown, opponent=opponent, generator=generator, keep=keep)
         finally:  # also where the training is interrupted
             if keep is not None:
                 keep.write()
-
-
-@contextmanager
-def _threads(number: int | None) -> Iterator[None]:
-    """Compute on so many threads for the length of a ``with`` block; None leaves their number as it is."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(before if number is None else min(number, before))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def digest(*arrays: npt.NDArray[Any]) -> str:
