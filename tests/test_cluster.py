@@ -72,6 +72,7 @@ def contents(folder):
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
+# Ray Train calls what Ray Data deprecates, whatever we ask of it; the filter names that one module.
 rays_own_warnings = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.data.context")
 
 

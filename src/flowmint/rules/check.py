@@ -184,8 +184,8 @@ def _judged(
 def pieces_of(rows: int) -> Iterator[slice]:
     """Cut rows into pieces to compute on at once.
 
-    Pieces go one after the other: each step on one takes some microseconds, and threads that wait for Python's lock
-    between such steps are slower together than one alone.
+    Pieces go one after the other, not in threads: each step on one takes some microseconds, and Python's lock would
+    change hands between any two.
 
     Args:
         rows: How many rows there are.
@@ -198,7 +198,7 @@ def pieces_of(rows: int) -> Iterator[slice]:
 
 
 def piece_of(columns: Columns, rows: slice | np.ndarray) -> Columns:
-    """Take some rows of columns."""
+    """Take some rows of columns, by a slice or by their positions."""
     size = len(range(*rows.indices(columns.rows))) if isinstance(rows, slice) else len(rows)
     return Columns(
         {name: values[rows] for name, values in columns.numbers.items()},

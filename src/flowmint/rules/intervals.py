@@ -249,8 +249,6 @@ def _inverse(interval: Interval) -> Interval:
 
 
 def _divide(one: Interval, other: Interval) -> Interval:
-    if _is_point(other) and _is_positive(other[0]) and not _is_point(one):
-        return _scale(one, 1.0 / other[0])
     if _is_point(one) and _is_point(other):
         return _known(np.where(np.isinf(one[0] / other[0]), np.nan, one[0] / other[0]))
     return _free(_multiply(one, _inverse(other)), (other[0] == 0) & (other[1] == 0))
@@ -372,10 +370,7 @@ def _demand_binary(sign: str, part: _Range, wanted: Interval, cut: Cut) -> None:
             _demand_open(one, *_divide_wanted(wanted, right), cut)
             _demand_open(other, *_divide_wanted(wanted, left), cut)
         case "/":
-            if _is_point(right) and _is_positive(right[0]):
-                _demand_open(one, *_scale(wanted, right[0]), cut)
-            else:
-                _demand_open(one, *_free(_multiply(wanted, right), (right[0] == 0) & (right[1] == 0)), cut)
+            _demand_open(one, *_free(_multiply(wanted, right), (right[0] == 0) & (right[1] == 0)), cut)
             _demand_open(other, *_divide_wanted(left, wanted), cut)
         case "^":
             _demand_base(one, other, wanted, cut)

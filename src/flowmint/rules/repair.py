@@ -222,10 +222,11 @@ def _pass(
         classes = None if task.classes is None else {name: mask[rows] for name, mask in task.classes.items()}
         begun = piece_of(task.columns, rows) if current is None else piece_of(current, piece)
         settled = task.solver.settle(_rows(task, begun, classes))
-        good = valid_rows(task.rules, settled, classes)
+        valid = valid_rows(task.rules, settled, classes)
+        good, bad = np.flatnonzero(valid), np.flatnonzero(~valid)
         _put(found, rows[good], piece_of(settled, good))
-        left.append(rows[~good])
-        now.append(piece_of(settled, ~good))
+        left.append(rows[bad])
+        now.append(piece_of(settled, bad))
         stage.advance(len(rows))
     return np.concatenate(left), _join(now)
 
