@@ -10,8 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
+
+FINE = 1000
+"""Times that a schedule is looked up at, to find those between."""
 
 
 class Schedule(Protocol):
@@ -138,3 +142,20 @@ class VariancePreserving:
     def _faded(self, t: Tensor) -> Tensor:
         """Logarithm of ``alpha²``."""
         return -t * (self.lowest + t * (self.highest - self.lowest) / 2)
+
+
+def even_grid(schedule: Schedule, steps: int) -> Tensor:
+    """Choose times between which noise fades evenly.
+
+    Args:
+        schedule: A noise schedule.
+        steps: How many steps they bound.
+
+    Returns:
+        Times [steps + 1], from the first to the last that the schedule's own grid visits, at which the share of noise,
+        ``sigma / (alpha + sigma)``, falls in equal steps.
+    """
+    times = schedule.grid(FINE).flip(0)
+    shares = (schedule.sigma(times) / (schedule.alpha(times) + schedule.sigma(times))).numpy()
+    wanted = np.linspace(shares[-1], shares[0], steps + 1)
+    return torch.from_numpy(np.interp(wanted, shares, times.numpy())).float()

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from flowmint.diffusion.noise import Schedule
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
@@ -101,6 +103,16 @@ def adams(denoise: Denoise, x: Tensor, grid: Tensor, schedule: Schedule) -> Tens
 
     Arguments and result are those of `euler`; the first step is of first order.
     """
+    *_, end = adams_path(denoise, x, grid, schedule)
+    return end
+
+
+def adams_path(denoise: Denoise, x: Tensor, grid: Tensor, schedule: Schedule) -> Iterator[Tensor]:
+    """Go the way of `adams`, and tell where it is at each time but the first.
+
+    Yields:
+        Points [n, d]; the last are clean.
+    """
     total = schedule.alpha(grid) + schedule.sigma(grid)
     times = schedule.sigma(grid) / total
     y, before = x / total[0], torch.zeros_like(x)
@@ -109,7 +121,7 @@ def adams(denoise: Denoise, x: Tensor, grid: Tensor, schedule: Schedule) -> Tens
         bend = (s - r) / (r - times[index - 1]) / 2 if index else torch.zeros_like(r)
         y = y + (s - r) * torch.lerp(before, velocity, 1 + bend)
         before = velocity
-    return y * total[-1]
+        yield y * total[index + 1]
 
 
 def ancestral(denoise: Denoise, x: Tensor, grid: Tensor, schedule: Schedule, *, generator: torch.Generator) -> Tensor:

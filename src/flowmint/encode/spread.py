@@ -58,13 +58,18 @@ def spread(encoder: Encoder, table: pl.DataFrame, *, seed: int | None) -> Matrix
 
 def gather(encoder: Encoder, points: Matrix) -> pl.DataFrame:
     """Turn points [rows, dimensions] back into rows; the inverse of `spread`. The largest number names a category."""
-    uniform, start = [], 0
-    for support in encoder.modelled:
+    return encoder.decode_uniform(uniform(encoder, points))
+
+
+def uniform(encoder: Encoder, points: Matrix) -> npt.NDArray[np.float64]:
+    """Tell where the rows of points [rows, dimensions] lie in the unit cube [rows, modelled columns]."""
+    columns, start = np.empty((len(points), len(encoder.modelled))), 0
+    for index, support in enumerate(encoder.modelled):
         part = points[:, start : start + width(support)]
         start += width(support)
         if width(support) == 1:
-            uniform.append(ndtr(part[:, 0].astype(np.float64)))
+            columns[:, index] = ndtr(part[:, 0].astype(np.float64))
         else:
             codes = part.argmax(axis=1)
-            uniform.append((support.edges[codes] + support.edges[codes + 1]) / 2)
-    return encoder.decode_uniform(np.column_stack(uniform))
+            columns[:, index] = (support.edges[codes] + support.edges[codes + 1]) / 2
+    return columns

@@ -415,7 +415,7 @@ class Generator(BaseEstimator, ABC):
             message = f"{self.name} mints at one quality only; leave it out (--quality, quality)"
             raise SettingError(message)
         check_setting("quality", quality)
-        self.set_params(quality=quality, evaluations=None)
+        self.set_params(quality=quality, evaluations=None, solver=None)
         return self
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:

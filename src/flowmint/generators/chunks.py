@@ -78,3 +78,14 @@ def _workers(chunks: int, device: torch.device) -> Iterator[ThreadPoolExecutor |
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)  # a thread's number is what new threads begin with
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one core, so that results do not depend on how many there are."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from flowmint.encode.spread import dimensions, gather, spread
+from flowmint.encode.spread import dimensions, spread, uniform
 from flowmint.errors import ModelError
 from flowmint.generators.denoising import DenoisingGenerator
 from flowmint.generators.sizes import Sizes
@@ -16,6 +16,7 @@ from flowmint.generators.tensors import find_device, spawn_seeds
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
     import numpy.typing as npt
     import polars as pl
     from torch import Tensor
@@ -94,8 +95,8 @@ class DataDiffusion(DenoisingGenerator):
         self._check_dimensions()
         self._restore_denoiser(arrays, classes=classes, prefix=prefix)
 
-    def _decode(self, points: Tensor) -> pl.DataFrame:
-        return gather(self.encoder_, points.cpu().numpy())
+    def _uniform(self, points: Tensor) -> npt.NDArray[np.float64]:
+        return uniform(self.encoder_, points.cpu().numpy())
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], learnt: Mapping[str, Any], schema: Schema) -> None:
         super()._restore(arrays, learnt, schema)

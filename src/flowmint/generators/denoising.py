@@ -6,7 +6,7 @@ import dataclasses
 from abc import abstractmethod
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -15,13 +15,14 @@ from torch import Tensor
 from flowmint.diffusion import workers
 from flowmint.diffusion.backbone import Backbone
 from flowmint.diffusion.denoise import Denoiser
-from flowmint.diffusion.noise import RectifiedFlow, Schedule, VarianceExploding, VariancePreserving
-from flowmint.diffusion.sample import Denoise, find_solver
+from flowmint.diffusion.fitted import fit_solver, points_to_follow
+from flowmint.diffusion.noise import RectifiedFlow, Schedule, VarianceExploding, VariancePreserving, even_grid
+from flowmint.diffusion.sample import Denoise, Solver, find_solver
 from flowmint.diffusion.train import Training, WeightedRows, build
 from flowmint.encode.encoder import Encoder
 from flowmint.encode.spread import dimensions, spread
 from flowmint.generators.base import Generator
-from flowmint.generators.chunks import Mint, mint_chunks
+from flowmint.generators.chunks import Mint, mint_chunks, one_thread
 from flowmint.generators.separability import Separability, rare_classes
 from flowmint.generators.sharpness import Sharpness
 from flowmint.generators.sizes import Sizes
@@ -36,7 +37,7 @@ from flowmint.generators.tensors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import numpy.typing as npt
     import polars as pl
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from flowmint.generators.trainer import Trainer
     from flowmint.progress import Progress
 
+    Places = Callable[[int, torch.Generator], npt.NDArray[np.float64]]
+
 SCHEDULES: dict[str, Schedule] = {
     "rectified_flow": RectifiedFlow(),
     "variance_exploding": VarianceExploding(),
@@ -53,14 +56,41 @@ SCHEDULES: dict[str, Schedule] = {
 }
 """The noise schedules by the names that settings use."""
 
-QUALITIES = {"fast": 4, "balanced": 8, "best": 16}
-"""Evaluations of the denoiser for each sample, by the name of the quality; what they cost: docs/performance.md."""
+
+class Quality(NamedTuple):
+    """How samples are drawn: by which solver, with how many evaluations of the denoiser for each."""
+
+    solver: str
+    evaluations: int
+
+
+QUALITIES = {"fast": Quality("fitted", 3), "balanced": Quality("adams", 8), "best": Quality("adams", 16)}
+"""Qualities by name; what they cost and lose: docs/performance.md."""
 
 MIXED_WIDTH = 256
 """From so many units of a layer on, training multiplies bfloat16 where sampling does."""
 
 PIECE = 2048
 """Rows that pass through the network together on a processor: few enough for its cache."""
+
+
+@dataclass(frozen=True)
+class Path:
+    """The way from noise to the points of one class.
+
+    Attributes:
+        denoise: The denoiser for this class.
+        schedule: Its noise schedule.
+        grid: Times [steps + 1].
+        scale: Standard deviation of the noise at the first of them.
+        solver: What goes along them, or its name where it needs a source of noise.
+    """
+
+    denoise: Denoise
+    schedule: Schedule
+    grid: Tensor
+    scale: Tensor
+    solver: Solver | str
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -84,7 +114,7 @@ class DenoisingGenerator(Generator):
         strictness: How strictly rows are chosen by how much they look like their class, see
             `flowmint.generators.strictness`; 0 takes them as they come.
         schedule: Noise schedule.
-        solver: Solver of the sampler.
+        solver: Solver of the sampler; None for what ``quality`` says.
         quality: How much time sampling takes: ``fast``, ``balanced`` or ``best``, see `QUALITIES`.
         evaluations: How often the denoiser is evaluated for each sample; None for what ``quality`` says. Classes that
             are sharpened take two evaluations a step.
@@ -107,7 +137,7 @@ class DenoisingGenerator(Generator):
     sharpness: float | None = None
     strictness: float | None = None
     schedule: str = "rectified_flow"
-    solver: str = "adams"
+    solver: str | None = None
     quality: str = "balanced"
     evaluations: int | None = None
     precision: str = "auto"
@@ -188,22 +218,44 @@ class DenoisingGenerator(Generator):
 
     def candidates(self, code: int) -> Mint:
         """Prepare to mint rows of one class as they come, in the precision that sampling computes in."""
-        kind = find_precision(self.precision, self.mean_.device)
+        place = self.places(code)
+        return lambda rows, generator: self.encoder_.decode_uniform(place(rows, generator))
+
+    def places(self, code: int) -> Places:
+        """Prepare to draw where the rows of one class lie in the unit cube."""
+        path = self._path(code)
+        return lambda rows, generator: self._uniform(self._draw(path, rows, generator))
+
+    def _path(self, code: int) -> Path:
+        """Prepare the way from noise to the points of one class."""
+        device, quality = self.mean_.device, QUALITIES[self.quality]
+        kind = find_precision(self.precision, device)
         denoiser = self.denoiser_ if kind == torch.float32 else deepcopy(self.denoiser_).to(kind)
-        return lambda rows, generator: self._decode(self._draw(denoiser, rows, code, generator))
+        name, denoise = self.solver or quality.solver, self._denoise(denoiser, code, device)
+        each = (2 if name == "heun" else 1) * (2 if self.sharpness_.strength[code] else 1)
+        steps = -(-(self.evaluations or quality.evaluations) // each)
+        schedule = denoiser.schedule
+        grid = (even_grid(schedule, steps) if name == "fitted" else schedule.grid(steps)).to(device)
+        scale = schedule.sigma(grid[0]) * self.sharpness_.temperature(code)
+        if name != "fitted":
+            return Path(denoise, schedule, grid, scale, name)
+        generator = torch.Generator(device).manual_seed(self.seed)
+        shape = (points_to_follow(self.sizes_.dimensions, steps), self.sizes_.dimensions)
+        noise = torch.randn(shape, generator=generator, device=device)
+        with torch.no_grad(), one_thread():
+            return Path(denoise, schedule, grid, scale, fit_solver(denoise, noise * scale, grid, schedule))
 
     @torch.no_grad()
-    def _draw(self, denoiser: Denoiser, rows: int, code: int, generator: torch.Generator) -> Tensor:
+    def _draw(self, path: Path, rows: int, generator: torch.Generator) -> Tensor:
         """Draw points of one class [rows, dimensions]."""
-        schedule, device = denoiser.schedule, generator.device
-        each = (2 if self.solver == "heun" else 1) * (2 if self.sharpness_.strength[code] else 1)
-        evaluations = QUALITIES[self.quality] if self.evaluations is None else self.evaluations
-        grid = schedule.grid(-(-evaluations // each)).to(device)
-        noise = torch.randn((rows, self.sizes_.dimensions), generator=generator, device=device)
-        start = noise * (schedule.sigma(grid[0]) * self.sharpness_.temperature(code))
-        denoise, solve = self._denoise(denoiser, code, device), find_solver(self.solver, generator)
+        device = generator.device
+        start = torch.randn((rows, self.sizes_.dimensions), generator=generator, device=device) * path.scale
+        solve = find_solver(path.solver, generator) if isinstance(path.solver, str) else path.solver
         piece = PIECE if device.type == "cpu" else rows
-        parts = [solve(denoise, start[first : first + piece], grid, schedule) for first in range(0, rows, piece)]
+        parts = [
+            solve(path.denoise, start[first : first + piece], path.grid, path.schedule)
+            for first in range(0, rows, piece)
+        ]
         return torch.cat(parts) * self.spread_ + self.mean_
 
     def _denoise(self, denoiser: Denoiser, code: int, device: torch.device) -> Denoise:
@@ -257,5 +309,5 @@ class DenoisingGenerator(Generator):
         self.spread_ = restore_array(arrays, f"{prefix}points/spread", shape).to(device)
 
     @abstractmethod
-    def _decode(self, points: Tensor) -> pl.DataFrame:
-        """Turn points [rows, dimensions] into rows."""
+    def _uniform(self, points: Tensor) -> npt.NDArray[np.float64]:
+        """Place points [rows, dimensions] in the unit cube [rows, modelled columns]."""

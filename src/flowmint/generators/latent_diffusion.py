@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import polars as pl
 import torch
 from torch import Tensor
 
@@ -25,10 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy.typing as npt
+    import polars as pl
 
     from flowmint.flows.schema import Schema
     from flowmint.generators.base import Codes
-    from flowmint.generators.chunks import Mint
+    from flowmint.generators.denoising import Places
     from flowmint.generators.trainer import Trainer
 
 
@@ -155,29 +155,32 @@ class LatentDiffusion(DenoisingGenerator):
             return self.mixing
         return MIXING if any(numbers_of(support) > 1 for support in self.encoder_.modelled) else 0.0
 
-    def candidates(self, code: int) -> Mint:
-        """Prepare to mint rows of one class as they come: a rare one's partly from its columns."""
-        latent = super().candidates(code)
+    def places(self, code: int) -> Places:
+        """Prepare to draw where the rows of one class lie: a rare one's partly from its columns."""
+        latent = super().places(code)
         if self.direct_ is None or not self.rare_[code]:
             return latent
         shared = self.direct_.get_params(deep=False)
         self.direct_.set_params(**{name: getattr(self, name) for name in shared})
-        direct = self.direct_.candidates(code)
+        direct = self.direct_.places(code)
 
-        def mint(rows: int, generator: torch.Generator) -> pl.DataFrame:
+        def place(rows: int, generator: torch.Generator) -> npt.NDArray[np.float64]:
             straight = torch.rand(rows, generator=generator, device=generator.device) < self.direct
-            count = int(straight.sum())
-            parts = [part(size, generator) for part, size in ((latent, rows - count), (direct, count)) if size]
-            order = straight.cpu().to(torch.int8).argsort(stable=True).argsort()
-            return pl.concat(parts)[order.numpy()]
+            chosen = straight.cpu().numpy()
+            points = np.empty((rows, len(self.encoder_.modelled)))
+            for part, mine in ((latent, ~chosen), (direct, chosen)):
+                if mine.any():
+                    points[mine] = part(int(mine.sum()), generator)
+            return points
 
-        return mint
+        return place
 
     @torch.no_grad()
-    def _decode(self, points: Tensor) -> pl.DataFrame:
+    def _uniform(self, points: Tensor) -> npt.NDArray[np.float64]:
         logits, positions = self.autoencoder_.decode(points)
         cells = torch.stack([column.argmax(dim=1) for column in logits], dim=1)
-        return self.encoder_.decode_uniform(self.cells_.place(cells, positions.double()).cpu().numpy())
+        uniform: npt.NDArray[np.float64] = self.cells_.place(cells, positions.double()).cpu().numpy()
+        return uniform
 
     def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         arrays, learnt = super()._state()

@@ -48,7 +48,7 @@ DECIMAL: dict[str, tuple[float, float]] = {
 
 CHOICES: dict[str, tuple[str | bool, ...]] = {
     "missing": ("learn", "drop", "error"),
-    "solver": ("adams", "dpm_solver", "heun", "euler", "ancestral"),
+    "solver": ("adams", "fitted", "dpm_solver", "heun", "euler", "ancestral"),
     "quality": ("fast", "balanced", "best"),
     "precision": ("auto", "float32", "bfloat16"),
     "schedule": ("rectified_flow", "variance_exploding", "variance_preserving"),
