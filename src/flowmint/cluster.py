@@ -22,7 +22,7 @@ import polars as pl
 from flowmint.errors import FlowmintError, SettingError, WriteError
 from flowmint.generators import Generator, load_generator
 from flowmint.generators.streamed import Reading
-from flowmint.parts import Request, Wanted, begin_folder, mint_part, part_name, write_manifest
+from flowmint.parts import Named, Request, Wanted, begin_folder, mint_part, part_name, sweep
 from flowmint.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -67,8 +67,7 @@ def mint_on_cluster(
         with progress.stage("sampling", total=request.rows, unit="rows") as stage:
             stage.advance(sum(request.sizes[:done]))
             _collect(ray, task, sent, folder, request, done=done, stage=stage)
-    for left in folder.glob(".part-*"):  # of tasks that were lost while they wrote
-        left.unlink(missing_ok=True)
+    sweep(folder)
     return sum(request.sizes[done:])
 
 
@@ -113,7 +112,7 @@ def _collect(ray: Any, task: Any, sent: Any, folder: Path, request: Request, *, 
     waiting = iter(range(done, len(request.sizes)))
     most = AHEAD * max(int(ray.cluster_resources().get("CPU", 1)), 1)
     busy: dict[Any, int] = {}
-    finished: set[int] = set()
+    named = Named(folder, request, done)
     while True:
         for number in waiting:
             busy[task.remote(sent, str(folder), request, number)] = number
@@ -126,10 +125,7 @@ def _collect(ray: Any, task: Any, sent: Any, folder: Path, request: Request, *, 
         if not (folder / part_name(number)).exists():
             message = f"a node wrote {part_name(number)}, but it is not in {folder} here; give --out a shared folder"
             raise WriteError(message)
-        finished.add(number)
-        while done in finished:
-            done += 1
-        write_manifest(folder, request, finished=done)
+        named.add(number)
         stage.advance(rows)
 
 

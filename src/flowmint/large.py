@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 from sklearn.base import clone
 
 from flowmint.balance import check_classes, mint_here, rows_to_mint
 from flowmint.errors import SettingError
-from flowmint.flows.write import check_extension, whole_file, write_csv
+from flowmint.flows.write import check_extension, whole_file, write_tables
 from flowmint.generators.adherence import Adherence, describe_adherence
 from flowmint.generators.streamed import LEARN_ROWS, Census
 from flowmint.progress import SILENT, Progress
@@ -98,10 +97,7 @@ def balance_stream(
     minted = () if fitted is None else _minted(fitted, lacking, minter, seed=seed, progress=progress)
     tables = itertools.chain(writer.real(progress), writer.minted(minted))
     with whole_file(place) as partial:
-        if extension == ".parquet":
-            _write_parquet(tables, partial)
-        else:
-            write_csv(tables, partial, extension)
+        write_tables(tables, partial, extension)
     return BalancedFile(
         real=real, minted={} if fitted is None else lacking, generator=fitted, adherence=writer.adherence()
     )
@@ -161,17 +157,3 @@ def _minted(
         value = generator.classes_.values[generator.classes_.code(name)]
         for part in minter(generator, count, class_name=name, seed=seed, progress=progress):
             yield value, part
-
-
-def _write_parquet(tables: Iterable[pl.DataFrame], path: Path) -> None:
-    """Write tables of the same columns one below the other, a row group for each."""
-    writer: Any = None
-    try:
-        for table in tables:
-            rows = table.to_arrow()
-            if writer is None:
-                writer = pq.ParquetWriter(path, rows.schema, compression="zstd")
-            writer.write_table(rows)
-    finally:
-        if writer is not None:
-            writer.close()

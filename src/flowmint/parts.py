@@ -2,7 +2,8 @@
 
 A folder holds ``part-00000.parquet`` and so on, and ``manifest.json``, which tells what was asked for and names the
 parts that are finished. Each part is written beside and renamed, then named in the manifest; what is named is whole.
-Each part follows from the model, the seed and its number alone, so a resumed folder equals an uninterrupted one.
+Each part follows from the model, the seed and its number alone, so a resumed folder equals an uninterrupted one, and
+several processes may mint parts side by side.
 """
 
 from __future__ import annotations
@@ -11,16 +12,20 @@ import hashlib
 import json
 import tempfile
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pyarrow.parquet as pq
+import torch
 
 from flowmint.errors import SettingError, WriteError
-from flowmint.flows.write import check_extension, whole_file, write_csv, write_table
+from flowmint.flows.write import check_extension, whole_file, write_table, write_tables
 from flowmint.generators import load_generator
 from flowmint.generators.base import PART_ROWS
+from flowmint.generators.settings import is_whole
+from flowmint.processes import run_jobs
 from flowmint.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -30,6 +35,12 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 VERSION = 1
+
+PARTS_EACH = 2
+"""Parts that a process has to mint before starting it pays."""
+
+MOST_WORKERS = 8
+"""Processes that mint where nobody says how many: each takes a GiB of memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,13 +96,16 @@ class Request:
         return [min(self.part_rows, self.rows - start) for start in range(0, self.rows, self.part_rows)]
 
 
-def mint_file(model: str | Path, out: str | Path, wanted: Wanted, *, progress: Progress = SILENT) -> int:
+def mint_file(
+    model: str | Path, out: str | Path, wanted: Wanted, *, workers: int | None = 1, progress: Progress = SILENT
+) -> int:
     """Mint rows of one class into a file, holding one part in memory at a time.
 
     Args:
         model: A model folder.
         out: The file; its extension tells the format. It is replaced once the new one is whole.
         wanted: Which rows.
+        workers: How many processes mint parts; None for as many as pay, see `usual_workers`.
         progress: Shows how far it is.
 
     Returns:
@@ -100,33 +114,37 @@ def mint_file(model: str | Path, out: str | Path, wanted: Wanted, *, progress: P
     Raises:
         ModelError: The model folder is absent or damaged.
         LabelError: The model knows no such class.
-        SettingError: What is wanted is no number of rows or no quality of the model, or ``label`` is a column of it.
-        WriteError: The file cannot be written; nothing is left behind.
+        SettingError: What is wanted is no number of rows or no quality of the model, ``label`` is a column of it, or
+            ``workers`` cannot be.
+        WriteError: The file cannot be written, or a process died; nothing is left behind.
     """
     place = Path(out)
     extension = check_extension(place)
     request, generator = _request(model, wanted)
-    parts = _mint(request, generator, first=0, progress=progress)
     if len(request.sizes) == 1:
-        write_table(next(parts), place)
+        write_table(next(_mint(request, generator, first=0, progress=progress)), place)
         return wanted.rows
-    with whole_file(place) as partial, tempfile.TemporaryDirectory(dir=place.parent, prefix=".flowmint-") as folder:
-        if extension == ".parquet":
-            for number, part in enumerate(parts):
-                part.write_parquet(Path(folder) / part_name(number))
-            pl.scan_parquet(Path(folder) / "*.parquet").sink_parquet(partial, maintain_order=True)
+    count = _workers(workers, request)
+    with whole_file(place) as partial:
+        if count == 1:
+            write_tables(_mint(request, generator, first=0, progress=progress), partial, extension)
         else:
-            write_csv(parts, partial, extension)
+            with tempfile.TemporaryDirectory(dir=place.parent, prefix=".flowmint-") as folder:
+                jobs = [Part(Path(model), Path(folder), request, n, kept=False) for n in range(len(request.sizes))]
+                write_tables(_in_order(jobs, workers=count, progress=progress), partial, extension)
     return wanted.rows
 
 
-def mint_folder(model: str | Path, out: str | Path, wanted: Wanted, *, progress: Progress = SILENT) -> int:
+def mint_folder(
+    model: str | Path, out: str | Path, wanted: Wanted, *, workers: int | None = 1, progress: Progress = SILENT
+) -> int:
     """Mint rows of one class into a folder of Parquet parts; a folder that was interrupted is finished.
 
     Args:
         model: A model folder.
         out: The folder, absent, empty, or begun by the same request.
         wanted: Which rows.
+        workers: How many processes mint parts; None for as many as pay, see `usual_workers`.
         progress: Shows how far it is.
 
     Returns:
@@ -135,16 +153,142 @@ def mint_folder(model: str | Path, out: str | Path, wanted: Wanted, *, progress:
     Raises:
         ModelError: The model folder is absent or damaged.
         LabelError: The model knows no such class.
-        SettingError: What is wanted is no number of rows or no quality of the model, or ``label`` is a column of it.
-        WriteError: The folder holds something else, or cannot be written; finished parts stay.
+        SettingError: What is wanted is no number of rows or no quality of the model, ``label`` is a column of it, or
+            ``workers`` cannot be.
+        WriteError: The folder holds something else, cannot be written, or a process died; finished parts stay.
     """
     folder = Path(out)
     request, generator = _request(model, wanted)
+    count = _workers(workers, request)
     done = _begin(folder, request)
-    for number, part in enumerate(_mint(request, generator, first=done, progress=progress), start=done):
-        write_table(part, folder / part_name(number))
-        write_manifest(folder, request, finished=number + 1)
+    if count == 1:
+        for number, part in enumerate(_mint(request, generator, first=done, progress=progress), start=done):
+            write_table(part, folder / part_name(number))
+            write_manifest(folder, request, finished=number + 1)
+    else:
+        jobs = [Part(Path(model), folder, request, number, kept=True) for number in range(done, len(request.sizes))]
+        named = Named(folder, request, done)
+        try:
+            for job in _side_by_side(jobs, workers=count, done=done, progress=progress):
+                named.add(job.number)
+        finally:
+            sweep(folder)
     return sum(request.sizes[done:])
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part to mint, wherever that is done.
+
+    Attributes:
+        model: The model folder.
+        folder: Where the part shall lie.
+        request: What is asked for.
+        number: The part's number.
+        kept: Whether the file stays; one that is read once and goes is not compressed.
+    """
+
+    model: Path
+    folder: Path
+    request: Request
+    number: int
+    kept: bool
+
+    @property
+    def place(self) -> Path:
+        """The part's file."""
+        return self.folder / (part_name(self.number) if self.kept else f"{self.number}.arrow")
+
+
+class Named:
+    """The manifest's parts while others mint them in any order: named are those before which all are finished."""
+
+    def __init__(self, folder: Path, request: Request, done: int) -> None:
+        """Begin where ``done`` parts are named."""
+        self._folder, self._request, self._done, self._ahead = folder, request, done, set[int]()
+
+    def add(self, number: int) -> None:
+        """Count a part that is finished."""
+        self._ahead.add(number)
+        while self._done in self._ahead:
+            self._ahead.remove(self._done)
+            self._done += 1
+        write_manifest(self._folder, self._request, finished=self._done)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes left that were ended while they wrote a part."""
+    for left in folder.glob(".part-*"):
+        left.unlink(missing_ok=True)
+
+
+def usual_workers(request: Request) -> int:
+    """Tell how many processes pay: one for each of torch's threads that has `PARTS_EACH` parts to mint or more.
+
+    A process takes seconds to start, and a GiB of memory.
+    """
+    if request.device != "cpu":
+        return 1
+    return max(min(torch.get_num_threads(), len(request.sizes) // PARTS_EACH, MOST_WORKERS), 1)
+
+
+def _workers(wanted: int | None, request: Request) -> int:
+    """Check how many processes shall mint."""
+    if wanted is None:
+        return usual_workers(request)
+    if not is_whole(wanted) or wanted < 1:
+        message = f"workers is {wanted!r}; give a whole number, 1 or more"
+        raise SettingError(message)
+    if wanted > 1 and request.device != "cpu":
+        message = f"workers is {wanted}, but the model is on a GPU, which one process keeps busy; leave it out"
+        raise SettingError(message)
+    return min(wanted, len(request.sizes))
+
+
+def _side_by_side(jobs: list[Part], *, workers: int, done: int, progress: Progress) -> Iterator[Part]:
+    """Mint parts in processes, and give each when its file is whole."""
+    if not jobs:
+        return
+    sizes = jobs[0].request.sizes
+    with progress.stage("sampling", total=sum(sizes), unit="rows") as stage:
+        stage.advance(sum(sizes[:done]))
+        for job, rows in run_jobs(_mint_job, jobs, workers=workers, lost=_lost):
+            stage.advance(rows)
+            yield job
+
+
+def _in_order(jobs: list[Part], *, workers: int, progress: Progress) -> Iterator[pl.DataFrame]:
+    """Mint parts in processes, and give their rows in order; their files go as soon as they are read."""
+    finished, following = set[int](), iter(jobs)
+    wanted = next(following, None)
+    for job in _side_by_side(jobs, workers=workers, done=0, progress=progress):
+        finished.add(job.number)
+        while wanted is not None and wanted.number in finished:
+            yield pl.read_ipc(wanted.place)
+            wanted.place.unlink()
+            wanted = next(following, None)
+
+
+def _mint_job(job: Part) -> int:
+    """Mint one part in a process of its own."""
+    generator = _loaded(job.model, job.request)
+    if job.kept:
+        return mint_part(generator, job.folder, job.request, number=job.number)
+    part = next(_mint(job.request, generator, first=job.number, progress=SILENT))
+    part.write_ipc(job.place)
+    return part.height
+
+
+@lru_cache(maxsize=1)
+def _loaded(model: Path, request: Request) -> Generator:
+    """Load the model once in each process."""
+    return load_generator(model, device=request.device).at_quality(request.quality)
+
+
+def _lost(job: Part, told: str) -> int:
+    """Tell that a process died."""
+    message = f"the process that minted part {job.number} {told}; give fewer --workers, and repeat the command"
+    raise WriteError(message)
 
 
 def begin_folder(model: str | Path, out: str | Path, wanted: Wanted) -> tuple[Request, int]:

@@ -240,6 +240,12 @@ def sample(
     ] = None,
     quality: Quality = None,
     device: Device = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", min=1, metavar="N", help="Processes that mint side by side; as many as pay if absent."
+        ),
+    ] = None,
     ray: Ray = None,
     seed: Seed = 0,
     quiet: Quiet = False,
@@ -257,11 +263,14 @@ def sample(
     if ray is not None and not in_parts:
         message = f"--ray mints into a folder of parts, but --out {out} is a file; give a name without an extension"
         raise typer.BadParameter(message)
+    if ray is not None and workers is not None:
+        message = "--ray mints on all processors of the cluster; leave --workers out"
+        raise typer.BadParameter(message)
     mint = mint_folder if in_parts else mint_file
     wanted = Wanted(rows=rows, class_name=class_name, label=label, seed=seed, quality=quality, device=device)
     with bars(quiet=quiet) as progress:
         if ray is None:
-            fresh = mint(model, out, wanted, progress=progress)
+            fresh = mint(model, out, wanted, workers=workers, progress=progress)
         else:
             from flowmint.cluster import mint_on_cluster
 

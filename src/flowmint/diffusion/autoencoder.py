@@ -121,6 +121,37 @@ class Autoencoder(nn.Module):
         hidden = self.decoder(latents)
         return self.logits(hidden).split(self.counts, dim=1), torch.sigmoid(self.positions(hidden))
 
+    def choose(self, latents: Tensor) -> tuple[Tensor, Tensor]:
+        """Map latents to rows: the most likely cell of each column, and the position inside.
+
+        Args:
+            latents: Latents [n, latent_dim].
+
+        Returns:
+            Cells, int64 [n, columns], and positions from 0 to 1, float64 [n, columns].
+        """
+        hidden = self.decoder(latents.to(self.logits.weight.dtype))
+        logits = self.logits(hidden).T.contiguous()
+        cells = torch.stack([most_likely(column) for column in torch.split(logits, list(self.counts))], dim=1)
+        return cells, torch.sigmoid(self.positions(hidden)).double()
+
+
+def most_likely(logits: Tensor) -> Tensor:
+    """Find each point's first largest logit.
+
+    Comparing whole rows of points is faster than `torch.argmax`, which goes from point to point.
+
+    Args:
+        logits: A row for each cell [cells, n].
+
+    Returns:
+        Cells, int64 [n].
+    """
+    count = len(logits)
+    ranks = torch.arange(count, 0, -1, dtype=torch.int16, device=logits.device)[:, None]
+    first = count - ((logits == logits.amax(dim=0)) * ranks).amax(dim=0).long()
+    return first.clamp(max=count - 1)  # where logits are no numbers
+
 
 def reconstruction_loss(
     logits: tuple[Tensor, ...],

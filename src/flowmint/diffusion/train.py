@@ -14,12 +14,14 @@ its own batches, and all end with the same weights.
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from flowmint.diffusion import workers
 from flowmint.diffusion.capture import checked
@@ -287,6 +289,27 @@ class _Players:
         return step
 
 
+class _Skip(TorchFunctionMode):
+    """Calls none of the functions that set weights: on no device they would load half of torch's compiler."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: tuple[object, ...] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
+        """Call what torch is about to call, or not."""
+        return None if getattr(func, "__module__", "") == "torch.nn.init" else func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def without_weights() -> Iterator[None]:
+    """Make modules whose weights have shapes and no memory, for weights that are set or loaded afterwards."""
+    with torch.device("meta"), _Skip():
+        yield
+
+
 def build(factory: Callable[[], Module], *, seed: int, device: torch.device) -> Module:
     """Build a module whose weights depend on the seed alone; the global generator is not touched.
 
@@ -299,7 +322,7 @@ def build(factory: Callable[[], Module], *, seed: int, device: torch.device) -> 
         The module: linear layers uniform in ±1/√inputs, embeddings standard normal times 0.5.
     """
     generator = torch.Generator().manual_seed(seed)
-    with torch.device("meta"):
+    with without_weights():
         module = factory()
     module = module.to_empty(device="cpu")
     for part in module.modules():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from flowmint.errors import WriteError
 from flowmint.flows.read import EXTENSIONS, extension_of
@@ -52,6 +53,39 @@ def write_table(table: pl.DataFrame, path: str | Path) -> None:
             table.write_parquet(partial)
         else:
             write_csv([table], partial, extension)
+
+
+def write_tables(tables: Iterable[pl.DataFrame], path: Path, extension: str) -> None:
+    """Write tables of the same columns one below the other, holding one of them at a time.
+
+    Args:
+        tables: The rows, part by part; in Parquet each becomes a row group.
+        path: Where to.
+        extension: One of `EXTENSIONS`.
+    """
+    if extension == ".parquet":
+        write_parquet(tables, path)
+    else:
+        write_csv(tables, path, extension)
+
+
+def write_parquet(tables: Iterable[pl.DataFrame], path: Path) -> None:
+    """Write tables of the same columns one below the other as Parquet, a row group for each.
+
+    Args:
+        tables: The rows, part by part.
+        path: Where to.
+    """
+    writer: pq.ParquetWriter | None = None
+    try:
+        for table in tables:
+            rows = table.to_arrow()
+            if writer is None:
+                writer = pq.ParquetWriter(path, rows.schema, compression="zstd")
+            writer.write_table(rows)
+    finally:
+        if writer is not None:
+            writer.close()
 
 
 def write_csv(tables: Iterable[pl.DataFrame], path: Path, extension: str) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from flowmint.diffusion.adversarial import choose
 from flowmint.diffusion.autoencoder import Cells
-from flowmint.diffusion.train import ClassRows
+from flowmint.diffusion.train import ClassRows, without_weights
 from flowmint.encode.cells import cell_edges
 from flowmint.encode.encoder import Encoder
 from flowmint.generators.base import Generator
@@ -158,7 +158,7 @@ class CellGenerator(Generator):
             return
         device = find_device(self.device)
         self.cells_ = cut(self.encoder_, self.sizes_.cells, device)
-        with torch.device("meta"):
+        with without_weights():
             self.network_ = self._make_network(len(self.classes_.values))
         restore_module(self.network_, arrays, "network", device)
 

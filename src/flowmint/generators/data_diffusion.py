@@ -14,7 +14,7 @@ from flowmint.generators.sizes import Sizes
 from flowmint.generators.tensors import find_device, spawn_seeds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import numpy as np
     import numpy.typing as npt
@@ -95,8 +95,8 @@ class DataDiffusion(DenoisingGenerator):
         self._check_dimensions()
         self._restore_denoiser(arrays, classes=classes, prefix=prefix)
 
-    def _uniform(self, points: Tensor) -> npt.NDArray[np.float64]:
-        return uniform(self.encoder_, points.cpu().numpy())
+    def _decoder(self) -> Callable[[Tensor], npt.NDArray[np.float64]]:
+        return lambda points: uniform(self.encoder_, points.cpu().numpy())
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]], learnt: Mapping[str, Any], schema: Schema) -> None:
         super()._restore(arrays, learnt, schema)

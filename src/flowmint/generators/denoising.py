@@ -18,7 +18,7 @@ from flowmint.diffusion.denoise import Denoiser
 from flowmint.diffusion.fitted import fit_solver, points_to_follow
 from flowmint.diffusion.noise import RectifiedFlow, Schedule, VarianceExploding, VariancePreserving, even_grid
 from flowmint.diffusion.sample import Denoise, Solver, find_solver
-from flowmint.diffusion.train import Training, WeightedRows, build
+from flowmint.diffusion.train import Training, WeightedRows, build, without_weights
 from flowmint.encode.encoder import Encoder
 from flowmint.encode.spread import dimensions, spread
 from flowmint.generators.base import Generator
@@ -58,13 +58,24 @@ SCHEDULES: dict[str, Schedule] = {
 
 
 class Quality(NamedTuple):
-    """How samples are drawn: by which solver, with how many evaluations of the denoiser for each."""
+    """How samples are drawn.
+
+    Attributes:
+        solver: By which solver.
+        evaluations: With how many evaluations of the denoiser for each.
+        low: Whether latents are decoded in the precision of the denoiser too, see ``precision``.
+    """
 
     solver: str
     evaluations: int
+    low: bool
 
 
-QUALITIES = {"fast": Quality("fitted", 3), "balanced": Quality("adams", 8), "best": Quality("adams", 16)}
+QUALITIES = {
+    "fast": Quality("fitted", 3, low=True),
+    "balanced": Quality("adams", 8, low=False),
+    "best": Quality("adams", 16, low=False),
+}
 """Qualities by name; what they cost and lose: docs/performance.md."""
 
 MIXED_WIDTH = 256
@@ -223,8 +234,8 @@ class DenoisingGenerator(Generator):
 
     def places(self, code: int) -> Places:
         """Prepare to draw where the rows of one class lie in the unit cube."""
-        path = self._path(code)
-        return lambda rows, generator: self._uniform(self._draw(path, rows, generator))
+        path, decode = self._path(code), self._decoder()
+        return lambda rows, generator: decode(self._draw(path, rows, generator))
 
     def _path(self, code: int) -> Path:
         """Prepare the way from noise to the points of one class."""
@@ -301,7 +312,7 @@ class DenoisingGenerator(Generator):
     def _restore_denoiser(self, arrays: Mapping[str, npt.NDArray[Any]], *, classes: int, prefix: str = "") -> None:
         """Take up what `denoiser_arrays` gave."""
         device = find_device(self.device)
-        with torch.device("meta"):
+        with without_weights():
             self.denoiser_ = self._make_denoiser(classes)
         restore_module(self.denoiser_, arrays, f"{prefix}denoiser", device)
         shape = (self.sizes_.dimensions,)
@@ -309,5 +320,5 @@ class DenoisingGenerator(Generator):
         self.spread_ = restore_array(arrays, f"{prefix}points/spread", shape).to(device)
 
     @abstractmethod
-    def _uniform(self, points: Tensor) -> npt.NDArray[np.float64]:
-        """Place points [rows, dimensions] in the unit cube [rows, modelled columns]."""
+    def _decoder(self) -> Callable[[Tensor], npt.NDArray[np.float64]]:
+        """Prepare to place points [rows, dimensions] in the unit cube [rows, modelled columns]."""

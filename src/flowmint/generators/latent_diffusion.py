@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -11,17 +13,24 @@ from torch import Tensor
 
 from flowmint.diffusion import workers
 from flowmint.diffusion.autoencoder import Autoencoder, reconstruction_loss
-from flowmint.diffusion.train import Training, WeightedRows, build
+from flowmint.diffusion.train import Training, WeightedRows, build, without_weights
 from flowmint.errors import ModelError
 from flowmint.generators.cells import CellRows, cut, draw_mixed, numbers_of
 from flowmint.generators.data_diffusion import DataDiffusion
-from flowmint.generators.denoising import DenoisingGenerator
+from flowmint.generators.denoising import PIECE, QUALITIES, DenoisingGenerator
 from flowmint.generators.separability import FEW_ROWS, MANY_ROWS
 from flowmint.generators.sizes import USUAL_ROWS, Sizes
-from flowmint.generators.tensors import class_weights, find_device, module_arrays, restore_module, spawn_seeds
+from flowmint.generators.tensors import (
+    class_weights,
+    find_device,
+    find_precision,
+    module_arrays,
+    restore_module,
+    spawn_seeds,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import numpy.typing as npt
     import polars as pl
@@ -175,11 +184,17 @@ class LatentDiffusion(DenoisingGenerator):
 
         return place
 
+    def _decoder(self) -> Callable[[Tensor], npt.NDArray[np.float64]]:
+        kind = find_precision(self.precision, self.mean_.device) if QUALITIES[self.quality].low else torch.float32
+        autoencoder = self.autoencoder_ if kind == torch.float32 else deepcopy(self.autoencoder_).to(kind)
+        return partial(self._uniform, autoencoder=autoencoder)
+
     @torch.no_grad()
-    def _uniform(self, points: Tensor) -> npt.NDArray[np.float64]:
-        logits, positions = self.autoencoder_.decode(points)
-        cells = torch.stack([column.argmax(dim=1) for column in logits], dim=1)
-        uniform: npt.NDArray[np.float64] = self.cells_.place(cells, positions.double()).cpu().numpy()
+    def _uniform(self, points: Tensor, *, autoencoder: Autoencoder) -> npt.NDArray[np.float64]:
+        """Place latents [rows, dimensions] in the unit cube [rows, modelled columns]."""
+        piece = PIECE if points.device.type == "cpu" else len(points)
+        decoded = [self.cells_.place(*autoencoder.choose(part)) for part in torch.split(points, piece)]
+        uniform: npt.NDArray[np.float64] = torch.cat(decoded).cpu().numpy()
         return uniform
 
     def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
@@ -198,7 +213,7 @@ class LatentDiffusion(DenoisingGenerator):
             return
         device = find_device(self.device)
         self.cells_ = cut(self.encoder_, self.sizes_.cells, device)
-        with torch.device("meta"):
+        with without_weights():
             self.autoencoder_ = self._make_autoencoder()
         restore_module(self.autoencoder_, arrays, "autoencoder", device)
         self.direct_, self.rare_, classes = None, check_rare(learnt["rare"], len(self.classes_.values)), self.classes_

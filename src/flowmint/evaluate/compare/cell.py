@@ -123,6 +123,11 @@ def run_job(job: Job) -> Outcome:
     return replace(outcome, cell=replace(outcome.cell, seconds=seconds))
 
 
+def lost(job: Job, told: str) -> Outcome:
+    """Give the outcome of a job whose process died, told how."""
+    return Outcome(replace(job.empty, error=f"its process {told}; give fewer rows, or fewer --workers"))
+
+
 def _run(job: Job) -> Outcome:
     table = pl.read_parquet(job.table).drop(job.drop)
     plan = job.plan

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flowmint.errors import SettingError
-from flowmint.evaluate.compare.cell import Job, Outcome, Shown
+from flowmint.evaluate.compare.cell import Job, Outcome, Shown, lost, run_job
 from flowmint.evaluate.compare.plan import ALL_REAL, REFERENCES, Plan, Task
 from flowmint.evaluate.compare.result import Comparison, ScoreAbout, TaskAbout
 from flowmint.evaluate.compare.store import Store, fingerprint
 from flowmint.evaluate.compare.summarize import summarize
-from flowmint.evaluate.compare.workers import run_jobs
 from flowmint.evaluate.leakage import audit_leakage
+from flowmint.processes import run_jobs
 from flowmint.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ def _run(prepared: Sequence[_Prepared], plan: Plan, store: Store, *, workers: in
             done[place] = found
     missing = {id(job): place for place, job in enumerate(jobs) if place not in done}
     with progress.stage("cells", total=len(missing), unit="cells") as stage:
-        for job, outcome in run_jobs([jobs[place] for place in missing.values()], workers=workers):
+        for job, outcome in run_jobs(run_job, [jobs[place] for place in missing.values()], workers=workers, lost=lost):
             store.write(job, outcome, data=data[job.task])
             done[missing[id(job)]] = outcome
             stage.advance(1)

@@ -1,4 +1,4 @@
-"""Jobs side by side: processes that each take one job after another, and may die without ending the rest."""
+"""Jobs side by side: processes that each do one job after another, and may die without ending the rest."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ import multiprocessing
 import os
 import signal
 import threading
+import traceback
 from collections import deque
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.connection import wait
-from typing import TYPE_CHECKING, cast
-
-from flowmint.evaluate.compare.cell import Job, Outcome, run_job
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
     from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
 
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
 
 @dataclass
-class _Worker:
+class _Worker(Generic[Job]):
     """A process, the pipe to it, and what it works on."""
 
     process: SpawnProcess
@@ -35,48 +37,61 @@ class _Worker:
         self.pipe.close()
 
 
-def run_jobs(jobs: Sequence[Job], *, workers: int) -> Iterator[tuple[Job, Outcome]]:
-    """Run jobs and give each outcome as it comes.
+@dataclass(frozen=True)
+class _Raised:
+    """What a job raised instead of giving a result."""
 
-    With one worker, jobs run in this process. With more, each worker is a process of its own with one
-    thread; one that dies, killed for its memory, fails its job alone. Leaving the loop ends all of them.
+    error: BaseException
+
+
+def run_jobs(
+    work: Callable[[Job], Result], jobs: Iterable[Job], *, workers: int, lost: Callable[[Job, str], Result]
+) -> Iterator[tuple[Job, Result]]:
+    """Do jobs and give each result as it comes.
+
+    With one worker, jobs are done in this process. With more, each worker is a process of its own with one
+    thread; one that dies, killed for its memory, loses its job alone. Leaving the loop ends all of them.
 
     Args:
+        work: Does a job; a function that a new process can import. A job that raises ends the loop with its error.
         jobs: What to do.
         workers: How many run at once.
+        lost: Gives the result of a job whose process died, told how in words.
 
     Yields:
-        Each job with its outcome.
+        Each job with its result.
     """
     if workers == 1:
         for job in jobs:
-            yield job, run_job(job)
+            yield job, work(job)
         return
     waiting = deque(jobs)
-    busy: list[_Worker] = []
+    busy: list[_Worker[Job]] = []
     try:
         while waiting or busy:
             while waiting and len(busy) < workers:
-                busy.append(_start(waiting.popleft()))
+                busy.append(_start(work, waiting.popleft()))
             ready = wait([worker.pipe for worker in busy])
             for worker in [worker for worker in busy if worker.pipe in ready]:
-                job, outcome = worker.job, _receive(worker)
-                if worker.process.is_alive() and outcome is not None and waiting:
+                job, (result, died) = worker.job, _receive(worker)
+                if died is None and waiting and worker.process.is_alive():
                     worker.job = waiting.popleft()
                     worker.pipe.send(worker.job)
                 else:
                     busy.remove(worker)
                     worker.stop()
-                yield job, outcome if outcome is not None else _died(worker)
+                if isinstance(result, _Raised):
+                    raise result.error
+                yield job, result if died is None else lost(job, died)
     finally:
         for worker in busy:
             worker.stop()
 
 
-def _start(job: Job) -> _Worker:
+def _start(work: Callable[[Job], Any], job: Job) -> _Worker[Job]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=serve, args=(theirs,), daemon=True)
+    process = context.Process(target=serve, args=(theirs, work), daemon=True)
     with _interrupts_ignored():
         process.start()
     theirs.close()
@@ -97,28 +112,23 @@ def _interrupts_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _receive(worker: _Worker) -> Outcome | None:
-    """Take a worker's outcome; None if it died."""
+def _receive(worker: _Worker[Any]) -> tuple[Any, str | None]:
+    """Take a worker's result, or how it died."""
     try:
-        return cast("Outcome", worker.pipe.recv())
+        return worker.pipe.recv(), None
     except (EOFError, ConnectionError):
         worker.process.join()
-        return None
-
-
-def _died(worker: _Worker) -> Outcome:
     code = worker.process.exitcode
     killed = code == -getattr(signal, "SIGKILL", 9)
-    told = "was killed, most likely for its memory" if killed else f"ended with status {code}"
-    error = f"its process {told}; give fewer rows, or fewer --workers"
-    return Outcome(replace(worker.job.empty, error=error))
+    return None, "was killed, most likely for its memory" if killed else f"ended with status {code}"
 
 
-def serve(pipe: Connection) -> None:
+def serve(pipe: Connection, work: Callable[[Any], Any]) -> None:
     """Do what comes through a pipe, with one thread, until it is closed; Ctrl-C is the parent's to heed.
 
     Args:
-        pipe: Brings jobs, takes outcomes.
+        pipe: Brings jobs, takes results.
+        work: Does a job.
     """
     import torch  # noqa: PLC0415 - in the worker alone
     from threadpoolctl import threadpool_limits  # noqa: PLC0415
@@ -133,4 +143,19 @@ def serve(pipe: Connection) -> None:
             job = pipe.recv()
         except EOFError:
             return
-        pipe.send(run_job(job))
+        try:
+            result = work(job)
+        except Exception as error:  # noqa: BLE001 - raised again where the job came from
+            result = _Raised(error)
+        _send(pipe, result)
+
+
+def _send(pipe: Connection, result: object) -> None:
+    """Send a result; what it raised is told in words where it cannot travel."""
+    try:
+        pipe.send(result)
+    except Exception:
+        if not isinstance(result, _Raised):
+            raise
+        told = "".join(traceback.format_exception(result.error))
+        pipe.send(_Raised(RuntimeError(told)))
