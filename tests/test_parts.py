@@ -10,9 +10,10 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from flowmint import parts
 from flowmint.errors import LabelError, SettingError, WriteError
 from flowmint.generators import Oversampler, load_generator
-from flowmint.parts import MANIFEST, Wanted, mint_file, mint_folder
+from flowmint.parts import MANIFEST, Part, Request, Wanted, mint_file, mint_folder, usual_workers
 from flowmint.progress import SILENT
 
 
@@ -184,3 +185,77 @@ def test_what_cannot_be_minted_is_refused_before_anything_is_made(model, tmp_pat
         with pytest.raises(error):
             mint(model, tmp_path / "minted", **changes)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("workers", [2, 9])
+def test_processes_mint_what_one_does(model, tmp_path, workers, watch):
+    mint(model, tmp_path / "one")
+    assert mint_folder(model, tmp_path / "many", WANTED, workers=workers, progress=watch) == 25
+    assert contents(tmp_path / "many") == contents(tmp_path / "one")
+    assert watch.stages == [("sampling", 25, "rows")]
+    assert sum(watch.done) == 25
+
+
+@pytest.mark.parametrize("name", ["minted.parquet", "minted.csv"])
+def test_a_file_that_processes_mint_is_that_of_one(model, tmp_path, name):
+    mint_file(model, tmp_path / f"one-{name}", WANTED)
+    assert mint_file(model, tmp_path / name, WANTED, workers=2) == 25
+    assert (tmp_path / name).read_bytes() == (tmp_path / f"one-{name}").read_bytes()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_processes_finish_what_one_began(model, tmp_path):
+    mint(model, tmp_path / "whole")
+    with pytest.raises(StoppedError):
+        mint(model, tmp_path / "stopped", progress=Stopping(12))
+    assert mint_folder(model, tmp_path / "stopped", WANTED, workers=2) == 15
+    assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
+    assert mint_folder(model, tmp_path / "stopped", WANTED, workers=2) == 0
+
+
+def test_processes_that_are_interrupted_leave_whole_parts_only(model, tmp_path):
+    mint(model, tmp_path / "whole")
+    with pytest.raises(StoppedError):
+        mint_folder(model, tmp_path / "stopped", WANTED, workers=2, progress=Stopping(12))
+    left = contents(tmp_path / "stopped")
+    assert not [name for name in left if name.startswith(".")]
+    assert all(contents(tmp_path / "whole")[name] == left[name] for name in left if name != MANIFEST)
+    mint_folder(model, tmp_path / "stopped", WANTED, workers=2)
+    assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
+
+
+def test_a_file_that_processes_were_interrupted_at_leaves_nothing(model, tmp_path):
+    with pytest.raises(StoppedError):
+        mint_file(model, tmp_path / "m.parquet", WANTED, workers=2, progress=Stopping(12))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_process_that_dies_is_told_with_what_helps(tmp_path):
+    request = Request(model="m", rows=9, class_name="a", label=None, seed=0, part_rows=3, quality=None, device="cpu")
+    with pytest.raises(WriteError, match=r"minted part 2 was killed.*fewer --workers.*repeat"):
+        parts._lost(Part(tmp_path, tmp_path, request, 2, kept=True), "was killed")
+
+
+@pytest.mark.parametrize("workers", [0, -1, 1.5, "two"])
+def test_workers_that_cannot_be_are_refused(model, tmp_path, workers):
+    with pytest.raises(SettingError, match="workers is"):
+        mint_folder(model, tmp_path / "minted", WANTED, workers=workers)
+    assert not list(tmp_path.iterdir())
+
+
+def test_on_a_gpu_one_process_mints():
+    request = Request(
+        model="m", rows=10**9, class_name="a", label=None, seed=0, part_rows=10**6, quality=None, device="cuda"
+    )
+    assert usual_workers(request) == 1
+    with pytest.raises(SettingError, match="GPU"):
+        parts._workers(2, request)
+
+
+@pytest.mark.parametrize(("count", "threads", "expected"), [(1, 4, 1), (3, 4, 1), (4, 4, 2), (100, 4, 4), (100, 64, 8)])
+def test_processes_are_started_where_they_pay(monkeypatch, count, threads, expected):
+    monkeypatch.setattr(parts.torch, "get_num_threads", lambda: threads)
+    request = Request(
+        model="m", rows=10 * count, class_name="a", label=None, seed=0, part_rows=10, quality=None, device="cpu"
+    )
+    assert usual_workers(request) == expected

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from flowmint.diffusion.autoencoder import Autoencoder, Cells, reconstruction_loss
+from flowmint.diffusion.autoencoder import Autoencoder, Cells, most_likely, reconstruction_loss
 from flowmint.diffusion.train import Training, build, train
 from flowmint.progress import SILENT
 
@@ -86,3 +86,25 @@ def test_columns_count_as_much_as_they_weigh():
     none, positions = torch.zeros(1, 2), torch.zeros(1, 2)
     losses = [loss_of(even, positions, cells, positions, none, weights) for weights in ((1.0, 0.0), (3.0, 0.0))]
     assert losses[1].item() == pytest.approx(3 * losses[0].item())
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("cells", [1, 2, 700])
+def test_the_most_likely_cell_is_the_first_largest(kind, cells):
+    logits = torch.randint(-3, 3, (cells, 200), generator=torch.Generator().manual_seed(0)).to(kind)
+    assert torch.equal(most_likely(logits), logits.float().argmax(dim=0))
+
+
+def test_a_cell_is_chosen_even_where_logits_are_no_numbers():
+    assert ((most_likely(torch.full((3, 5), torch.nan)) >= 0) & (most_likely(torch.full((3, 5), torch.nan)) < 3)).all()
+
+
+def test_what_is_chosen_is_what_decoding_finds_most_likely():
+    autoencoder = build(
+        lambda: Autoencoder(counts=(4, 2, 9), latent_dim=3, width=16), seed=1, device=torch.device("cpu")
+    )
+    latents = torch.randn(100, 3, generator=torch.Generator().manual_seed(0))
+    logits, positions = autoencoder.decode(latents)
+    cells, inside = autoencoder.choose(latents)
+    assert torch.equal(cells, torch.stack([column.argmax(dim=1) for column in logits], dim=1))
+    assert torch.equal(inside.float(), positions)

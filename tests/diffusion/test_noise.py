@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from flowmint.diffusion.noise import RectifiedFlow, VarianceExploding, VariancePreserving
+from flowmint.diffusion.noise import RectifiedFlow, VarianceExploding, VariancePreserving, even_grid
 
 SCHEDULES = [RectifiedFlow(), VarianceExploding(), VariancePreserving()]
 every_schedule = pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: type(schedule).__name__)
@@ -20,6 +20,16 @@ def test_the_grid_falls_from_noise_to_none(schedule, steps):
     assert schedule.sigma(grid[-1]) == 0
     assert schedule.sigma(grid[0]) > 0.9 * schedule.sigma(grid).max()
     assert (schedule.alpha(grid) > 0).all()
+
+
+@every_schedule
+@pytest.mark.parametrize("steps", [1, 3, 10])
+def test_noise_fades_evenly_between_the_times_of_an_even_grid(schedule, steps):
+    grid, own = even_grid(schedule, steps), schedule.grid(steps)
+    shares = schedule.sigma(grid) / (schedule.alpha(grid) + schedule.sigma(grid))
+    assert grid.shape == (steps + 1,)
+    assert grid[[0, -1]].tolist() == pytest.approx(own[[0, -1]].tolist(), abs=1e-6)
+    assert torch.allclose(-shares.diff(), shares[0] / steps, atol=1e-3)
 
 
 @every_schedule

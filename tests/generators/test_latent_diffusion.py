@@ -79,8 +79,9 @@ def test_rows_are_new_and_diverse(fitted):
 @pytest.mark.parametrize(
     ("schedule", "solver"),
     [
-        *product(["rectified_flow", "variance_exploding"], ["adams", "dpm_solver", "heun", "euler"]),
+        *product(["rectified_flow", "variance_exploding"], ["adams", "fitted", "dpm_solver", "heun", "euler"]),
         ("variance_preserving", "dpm_solver"),
+        ("variance_preserving", "fitted"),
         ("variance_preserving", "ancestral"),
     ],
 )
@@ -126,9 +127,9 @@ def test_the_share_that_comes_from_columns_is_the_one_that_was_asked_for(share):
 
         return mint
 
-    latent, direct = DenoisingGenerator.candidates(model, code), model.direct_.candidates(code)
+    latent, direct = DenoisingGenerator.places(model, code), model.direct_.places(code)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DenoisingGenerator, "candidates", lambda self, _: parts[type(self)])
+        patch.setattr(DenoisingGenerator, "places", lambda self, _: parts[type(self)])
         parts = {LatentDiffusion: counted("latent", latent), DataDiffusion: counted("columns", direct)}
         minted = model.sample_table(4000, label="attack")
     assert minted.height == 4000
@@ -197,7 +198,7 @@ def test_better_quality_takes_more_evaluations_and_other_rows():
     table, labels = make_table()
     model = LatentDiffusion(steps=20, autoencoder_steps=20, width=32).fit(table, labels)
     rows = {name: model.at_quality(name).sample_table(50, label="benign") for name in QUALITIES}
-    assert sorted(QUALITIES, key=QUALITIES.get) == ["fast", "balanced", "best"]
+    assert sorted(QUALITIES, key=lambda name: QUALITIES[name].evaluations) == ["fast", "balanced", "best"]
     assert model.at_quality("fast").sample_table(50, label="benign").equals(rows["fast"])
     assert not rows["fast"].equals(rows["best"])
     with pytest.raises(SettingError, match="quality is 'good'"):
@@ -214,10 +215,11 @@ def test_bfloat16_mints_nearly_the_rows_of_float32():
     assert exact.schema == near.schema
 
 
+@pytest.mark.parametrize("solver", ["adams", "fitted"])
 @pytest.mark.parametrize("threads", [1, 3])
-def test_rows_do_not_depend_on_how_many_threads_mint_them(threads):
+def test_rows_do_not_depend_on_how_many_threads_mint_them(threads, solver):
     table, labels = make_table()
-    model = LatentDiffusion(steps=5, autoencoder_steps=5, width=16, evaluations=2).fit(table, labels)
+    model = LatentDiffusion(steps=5, autoencoder_steps=5, width=16, solver=solver, evaluations=2).fit(table, labels)
     usual = torch.get_num_threads()
     before = model.sample_table(20_000, label="attack")
     torch.set_num_threads(threads)

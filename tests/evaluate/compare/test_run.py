@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import replace
 
 import polars as pl
@@ -11,8 +10,7 @@ import pytest
 from flowmint.errors import ReadError, SettingError, WriteError
 from flowmint.evaluate.compare import ALL_REAL, NONE, compare, failed
 from flowmint.evaluate.compare import run as run_module
-from flowmint.evaluate.compare import workers as workers_module
-from flowmint.evaluate.compare.cell import run_job
+from flowmint.evaluate.compare.cell import lost, run_job
 from flowmint.evaluate.compare.run import make_jobs
 from flowmint.generators import GENERATORS, Oversampler
 
@@ -36,7 +34,7 @@ def ran(monkeypatch):
         seen.append((job.generator, job.rows, job.seed))
         return run_job(job)
 
-    monkeypatch.setattr(workers_module, "run_job", count)
+    monkeypatch.setattr(run_module, "run_job", count)
     return seen
 
 
@@ -103,7 +101,7 @@ def test_an_interruption_keeps_what_is_finished(task, plan, tmp_path, monkeypatc
         done.append(job)
         return run_job(job)
 
-    monkeypatch.setattr(workers_module, "run_job", stop)
+    monkeypatch.setattr(run_module, "run_job", stop)
     with pytest.raises(KeyboardInterrupt):
         compare([task], plan, store=tmp_path / "cells")
     assert len(list((tmp_path / "cells").glob("*.json"))) == 3
@@ -222,31 +220,13 @@ def test_workers_give_what_one_process_gives(task, plan):
     assert strip(alone) == strip(beside)
 
 
-DYING = """
-import os
-import signal
-from dataclasses import replace
-
-from flowmint.evaluate.compare.cell import Outcome
-
-
-def serve(pipe):
-    job = pipe.recv()
-    if job.seed == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    pipe.send(Outcome(replace(job.empty, seconds=1.0)))
-"""
-
-
-def test_a_worker_that_dies_fails_its_job_alone(task, plan, tmp_path, monkeypatch):
-    (tmp_path / "dying_worker.py").write_text(DYING)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(workers_module, "serve", importlib.import_module("dying_worker").serve)
-    jobs = make_jobs(run_module._prepare(task, plan, tmp_path / "t.parquet", run_module.SILENT), plan)[:1]
-    jobs.append(replace(jobs[0], seed=1))
-    errors = {job.seed: outcome.cell.error for job, outcome in workers_module.run_jobs(jobs, workers=2)}
-    assert errors[1] is None
-    assert "killed, most likely for its memory" in errors[0]
+def test_a_cell_whose_process_died_tells_how(task, plan, tmp_path):
+    job = make_jobs(run_module._prepare(task, plan, tmp_path / "t.parquet", run_module.SILENT), plan)[0]
+    outcome = lost(job, "was killed, most likely for its memory")
+    assert outcome.cell == replace(job.empty, error=outcome.cell.error)
+    assert (
+        outcome.cell.error == "its process was killed, most likely for its memory; give fewer rows, or fewer --workers"
+    )
 
 
 def test_progress_counts_cells_still_to_do(task, plan, tmp_path, watch):
