@@ -151,6 +151,15 @@ def test_sample_writes_parts_into_a_folder_and_finishes_one(flowmint, model, tmp
     assert "another seed" in refused.stderr
 
 
+def test_sample_gives_the_same_rows_however_many_processes_mint(flowmint, model, tmp_path):
+    asked = ("sample", model, "--rows", 5, "--class", "ARP_Spoofing", "--out")
+    files = [tmp_path / f"{workers}.parquet" for workers in (1, 2)]
+    for workers, file in zip((1, 2), files, strict=True):
+        result = flowmint(*asked, file, "--workers", workers)
+        assert result.exit_code == 0, result.output
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
 def test_inspect_shows_classes_and_columns(flowmint, train):
     result = flowmint("inspect", train, "--label", "Label")
     assert result.exit_code == 0, result.output

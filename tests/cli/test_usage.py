@@ -40,5 +40,11 @@ def test_a_sample_of_no_rows_is_a_usage_error(flowmint, model, tmp_path):
     assert result.exit_code == 2
 
 
+def test_a_cluster_and_workers_exclude_each_other(flowmint, model, tmp_path):
+    result = flowmint("sample", model, "--rows", 5, "--out", tmp_path / "out", "--ray", "auto", "--workers", 2)
+    assert result.exit_code == 2
+    assert "leave --workers out" in " ".join(result.stderr.split())
+
+
 def test_an_unknown_verb_is_a_usage_error(flowmint):
     assert flowmint("balnce").exit_code == 2

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 
 import pytest
 import torch
 from torch import nn
 
-from flowmint.diffusion.train import ClassRows, Opponent, Training, WeightedRows, build, train
+from flowmint.diffusion.train import ClassRows, Opponent, Training, WeightedRows, build, train, without_weights
 
 
 class Counter:
@@ -110,3 +112,26 @@ def test_an_opponent_takes_its_turns_and_neither_moves_the_other():
         assert torch.equal(own, own_after) == (name == "rival")
         assert torch.equal(other, other_after) == (name == "module")
     assert not rival.training
+
+
+COMPILER = """
+import sys
+from torch import nn
+from flowmint.diffusion.train import without_weights
+
+with without_weights():
+    module = nn.Sequential(nn.Linear(3, 4), nn.EmbeddingBag(9, 4), nn.Embedding(9, 4), nn.LayerNorm(4))
+print({str(weight.device) for weight in module.parameters()}, "torch._dynamo" in sys.modules)
+"""
+
+
+def test_a_module_without_weights_takes_no_memory_and_loads_no_compiler():
+    done = subprocess.run([sys.executable, "-c", COMPILER], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[0] == "{'meta'} False"
+
+
+def test_modules_get_weights_again_afterwards():
+    with without_weights():
+        nn.Linear(3, 4)
+    assert torch.isfinite(nn.Linear(3, 4).weight).all()
+    assert nn.Linear(300, 4).weight.std() > 0
