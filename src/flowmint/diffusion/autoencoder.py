@@ -148,7 +148,8 @@ def most_likely(logits: Tensor) -> Tensor:
         Cells, int64 [n].
     """
     count = len(logits)
-    ranks = torch.arange(count, 0, -1, dtype=torch.int16, device=logits.device)[:, None]
+    kind = torch.uint8 if count < 256 else torch.int16
+    ranks = torch.arange(count, 0, -1, dtype=kind, device=logits.device)[:, None]
     first = count - ((logits == logits.amax(dim=0)) * ranks).amax(dim=0).long()
     return first.clamp(max=count - 1)  # where logits are no numbers
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.ensemble import RandomForestClassifier
 
 from flowmint.errors import ModelError
 
@@ -58,6 +57,8 @@ class Forest:
             The forest, and how likely each row is of each class [rows, classes] by the trees whose bootstrap sample
             lacked it.
         """
+        from sklearn.ensemble import RandomForestClassifier
+
         learnt = RandomForestClassifier(
             TREES, class_weight="balanced_subsample", oob_score=True, random_state=seed % 2**32
         ).fit(points, codes)

@@ -193,8 +193,8 @@ class LatentDiffusion(DenoisingGenerator):
     def _uniform(self, points: Tensor, *, autoencoder: Autoencoder) -> npt.NDArray[np.float64]:
         """Place latents [rows, dimensions] in the unit cube [rows, modelled columns]."""
         piece = PIECE if points.device.type == "cpu" else len(points)
-        decoded = [self.cells_.place(*autoencoder.choose(part)) for part in torch.split(points, piece)]
-        uniform: npt.NDArray[np.float64] = torch.cat(decoded).cpu().numpy()
+        chosen = [autoencoder.choose(part) for part in torch.split(points, piece)]
+        uniform: npt.NDArray[np.float64] = self.cells_.place(*map(torch.cat, zip(*chosen, strict=True))).cpu().numpy()
         return uniform
 
     def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:

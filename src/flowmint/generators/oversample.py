@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-from imblearn.over_sampling import ADASYN, SMOTE, SMOTENC, BorderlineSMOTE, RandomOverSampler
 
 from flowmint.encode.encoder import Encoder
 from flowmint.encode.flat import Flat
@@ -103,18 +102,20 @@ class Oversampler(Generator):
         return minted
 
     def _sampler(self, method: Method, strategy: dict[int, int], present: int, seed: int) -> Any:  # noqa: ANN401
+        from imblearn import over_sampling
+
         near = min(self.neighbours, present - 1)
         common = {"sampling_strategy": strategy, "random_state": seed}
         categorical = self.flat_.categorical
         if method == "adasyn":
-            return ADASYN(n_neighbors=near, **common)
+            return over_sampling.ADASYN(n_neighbors=near, **common)
         if method == "borderline_smote":
-            return BorderlineSMOTE(k_neighbors=near, **common)
+            return over_sampling.BorderlineSMOTE(k_neighbors=near, **common)
         if method == "random":
-            return RandomOverSampler(**common)
+            return over_sampling.RandomOverSampler(**common)
         if self.method == "smotenc" and 0 < len(categorical) < self.rows_.shape[1]:
-            return SMOTENC(categorical_features=categorical, k_neighbors=near, **common)
-        return SMOTE(k_neighbors=near, **common)
+            return over_sampling.SMOTENC(categorical_features=categorical, k_neighbors=near, **common)
+        return over_sampling.SMOTE(k_neighbors=near, **common)
 
     def _state(self) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         arrays, columns = self.encoder_.to_state()

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.metrics import average_precision_score
 
 from flowmint.generators.forest import Forest
 
@@ -59,6 +58,8 @@ class Separability:
         Returns:
             How well each class is told from the others.
         """
+        from sklearn.metrics import average_precision_score
+
         rng = np.random.default_rng(seed)
         most = max(FOREST_ROWS // classes, MANY_ROWS)
         kept = np.concatenate([rng.permutation(np.flatnonzero(codes == code))[:most] for code in range(classes)])

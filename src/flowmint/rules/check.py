@@ -149,36 +149,59 @@ def judge_rows(
         Truth values [rows, rules].
     """
     holds = np.ones((columns.rows, len(rules)), dtype=bool, order="F")
-    for rows, index, broken in _judged(rules, columns, classes, done):
-        holds[rows, index] = ~broken
+    for rows in pieces_of(columns.rows):
+        piece = piece_of(columns, rows)
+        for index, rule in enumerate(rules):
+            broken = _broken(rule, piece, classes, rows)
+            if broken is not None:
+                holds[rows, index] = ~broken
+        if done is not None:
+            done(piece.rows)
     return holds
 
 
 def valid_rows(
     rules: Sequence[Rule], columns: Columns, classes: Mapping[str, Booleans] | None, done: Done | None = None
 ) -> Booleans:
-    """Tell for each row whether it breaks no rule [rows]; arguments are those of `judge_rows`."""
-    valid = np.ones(columns.rows, dtype=bool)
-    for rows, _, broken in _judged(rules, columns, classes, done):
-        valid[rows] &= ~broken
+    """Tell for each row whether it breaks no rule [rows]; arguments are those of `judge_rows`.
+
+    Rows that break one rule are not asked about the others, once they are the most of those asked.
+    """
+    valid = np.zeros(columns.rows, dtype=bool)
+    for rows in pieces_of(columns.rows):
+        asked, piece = np.arange(rows.start, rows.stop), piece_of(columns, rows)
+        holds = np.ones(piece.rows, dtype=bool)
+        for rule in rules:
+            broken = _broken(rule, piece, classes, asked)
+            if broken is None:
+                continue
+            holds &= ~broken
+            if 2 * np.count_nonzero(holds) < len(holds):
+                left = np.flatnonzero(holds)
+                asked, piece, holds = asked[left], piece_of(piece, left), np.ones(len(left), dtype=bool)
+        valid[asked[holds]] = True
+        if done is not None:
+            done(rows.stop - rows.start)
     return valid
 
 
-def _judged(
-    rules: Sequence[Rule], columns: Columns, classes: Mapping[str, Booleans] | None, done: Done | None
-) -> Iterator[tuple[slice, int, Booleans]]:
-    """Give which rows of a piece break which rule, by its number, piece by piece."""
-    for rows in pieces_of(columns.rows):
-        piece = piece_of(columns, rows)
-        for index, rule in enumerate(rules):
-            if not rule.classes:
-                yield rows, index, judge(rule.condition, piece).broken
-            elif classes is not None:
-                own = np.logical_or.reduce([classes[name][rows] for name in rule.classes])
-                if own.any():
-                    yield rows, index, judge(rule.condition, piece).broken & own
-        if done is not None:
-            done(piece.rows)
+def _broken(
+    rule: Rule, piece: Columns, classes: Mapping[str, Booleans] | None, rows: slice | np.ndarray
+) -> Booleans | None:
+    """Tell which rows of a piece break a rule; None where it is about none of them.
+
+    Args:
+        rule: The rule.
+        piece: The rows' columns.
+        classes: Which rows of the table are of each class.
+        rows: Where the rows are in the table.
+    """
+    if not rule.classes:
+        return judge(rule.condition, piece).broken
+    if classes is None:
+        return None
+    own = np.logical_or.reduce([classes[name][rows] for name in rule.classes])
+    return judge(rule.condition, piece).broken & own if own.any() else None
 
 
 def pieces_of(rows: int) -> Iterator[slice]:
