@@ -26,22 +26,23 @@ def measure(points, codes, *, named: bool = False, given: float | None = None) -
     return Sharpness.rule(found, np.bincount(codes), named=named, given=given)
 
 
-def test_a_class_far_from_the_others_is_sharpened_and_one_among_them_is_not():
-    far, near = (measure(*blobs(rows=(600, 25), distance=distance)) for distance in (8.0, 0.0))
-    assert far.strength[1] > 0.8
-    assert near.strength[1] == 0
+def test_a_class_near_the_others_is_sharpened_most_and_one_among_them_is_not():
+    among, near, far = (measure(*blobs(rows=(600, 25), distance=distance)) for distance in (0.0, 3.0, 12.0))
+    assert near.strength[1] > 0.2
+    assert among.strength[1] == 0
+    assert far.strength[1] < near.strength[1] / 2
 
 
 def test_the_largest_class_is_left_as_it_is():
-    assert measure(*blobs(rows=(300, 25), distance=8.0)).strength[0] == 0
+    assert measure(*blobs(rows=(300, 25), distance=3.0)).strength[0] == 0
 
 
 def test_a_class_of_many_rows_is_left_as_it_is():
-    assert measure(*blobs(rows=(900, MANY_ROWS + 1), distance=8.0)).strength == (0, 0)
+    assert measure(*blobs(rows=(900, MANY_ROWS + 1), distance=3.0)).strength == (0, 0)
 
 
 def test_more_rows_need_less_sharpening():
-    few, more = (measure(*blobs(rows=(600, rows), distance=8.0)).strength[1] for rows in (40, 200))
+    few, more = (measure(*blobs(rows=(600, rows), distance=2.5)).strength[1] for rows in (40, 100))
     assert few > 2 * more > 0
 
 
@@ -58,7 +59,7 @@ def test_a_class_keeps_away_from_its_nearest_neighbour():
 
 
 def test_a_class_of_one_row_is_not_sharpened():
-    assert measure(*blobs(rows=(50, 1), distance=8.0)).strength[1] == 0
+    assert measure(*blobs(rows=(50, 1), distance=3.0)).strength[1] == 0
 
 
 def test_a_given_sharpness_holds_for_every_class_but_the_largest():

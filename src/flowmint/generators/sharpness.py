@@ -8,12 +8,13 @@ its sharpness h:
   ``D_c`` is the clean point predicted for the class and ``D_a`` for the class that it is most mistaken for;
 * temperature: sampling starts from noise of standard deviation ``1 - h / 5``.
 
-Both cost recall where a class truly looks like its neighbour, as a man in the middle does. So h follows how well the
-class can be told from the others by its own training rows: with s the mean probability that a random forest gives the
-class's rows, each judged by the trees that did not see it, and n the rows, ``h = (2s - 0.4) · min(1, 25 / n)``, from
-0 to 1, and half of that in tables with columns of names, where rows are chosen besides (see
-`flowmint.generators.strictness`). Less than 0.05 is not worth a second evaluation of the network; the largest class and
-classes of more than 500 rows need none.
+Both cost recall: rows of the class that look like none of the few that were learnt from are minted less. That is a
+loss where a class truly looks like its neighbour, as a man in the middle does, and where nothing else looks like it,
+as with a flood, whose blurred rows raise no alarm. So h follows how well the class can be told from the others by its
+own training rows, up to a point: with s the mean probability that a random forest gives the class's rows, each judged
+by the trees that did not see it, and n the rows, ``h = min(2s - 0.4, 1 - s) · min(1, 25 / n)``, and half of that in
+tables with columns of names, where rows are chosen besides (see `flowmint.generators.strictness`). Less than 0.05 is
+not worth a second evaluation of the network; the largest class and classes of more than 500 rows need none.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class Sharpness:
             The sharpness of every class.
         """
         few = np.minimum(1.0, FEW_ROWS / counts)
-        rule = np.clip((2 * found.own - 0.4) * few, 0.0, 1.0) * (0.5 if named else 1.0)
+        rule = np.minimum(2 * found.own - 0.4, 1 - found.own) * few * (0.5 if named else 1.0)
         rule[rule < LEAST] = 0.0
         largest = int(counts.argmax())
         rare = rare_classes(counts) if given is None else np.arange(len(counts)) != largest
