@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from abc import abstractmethod
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 from flowmint.diffusion import workers
 from flowmint.diffusion.backbone import Backbone
 from flowmint.diffusion.denoise import Denoiser
-from flowmint.diffusion.fitted import fit_solver, points_to_follow
+from flowmint.diffusion.fitted import FittedSolver, fit_solver, points_to_follow
 from flowmint.diffusion.noise import RectifiedFlow, Schedule, VarianceExploding, VariancePreserving, even_grid
 from flowmint.diffusion.sample import Denoise, Solver, find_solver
 from flowmint.diffusion.train import Training, WeightedRows, build, without_weights
@@ -248,13 +248,17 @@ class DenoisingGenerator(Generator):
         schedule = denoiser.schedule
         grid = (even_grid(schedule, steps) if name == "fitted" else schedule.grid(steps)).to(device)
         scale = schedule.sigma(grid[0]) * self.sharpness_.temperature(code)
-        if name != "fitted":
-            return Path(denoise, schedule, grid, scale, name)
-        generator = torch.Generator(device).manual_seed(self.seed)
-        shape = (points_to_follow(self.sizes_.dimensions, steps), self.sizes_.dimensions)
-        noise = torch.randn(shape, generator=generator, device=device)
-        with torch.no_grad(), one_thread():
-            return Path(denoise, schedule, grid, scale, fit_solver(denoise, noise * scale, grid, schedule))
+        path = Path(denoise, schedule, grid, scale, name)
+        return replace(path, solver=self._fit_solver(path)) if name == "fitted" else path
+
+    @torch.no_grad()
+    def _fit_solver(self, path: Path) -> FittedSolver:
+        """Fit a solver to one class, whose maps follow from the seed of the model."""
+        dimensions, device = self.sizes_.dimensions, path.grid.device
+        shape = (points_to_follow(dimensions, len(path.grid) - 1), dimensions)
+        noise = torch.randn(shape, generator=torch.Generator(device).manual_seed(self.seed), device=device)
+        with one_thread():
+            return fit_solver(path.denoise, noise * path.scale, path.grid, path.schedule)
 
     @torch.no_grad()
     def _draw(self, path: Path, rows: int, generator: torch.Generator) -> Tensor:
