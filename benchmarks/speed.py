@@ -10,7 +10,8 @@ a busy process. ``start`` times how long a user waits before anything is done. R
 machine that does nothing else.
 
     python benchmarks/speed.py --data DATA --part rate --out benchmarks/results/sampling_speed
-    python benchmarks/speed.py --data DATA --part curve --solvers adams,fitted --seeds 60,61 --out benchmarks/results/quality_speed
+    python benchmarks/speed.py --data DATA --part curve --solvers adams,fitted --seeds 60,61 \\
+        --out benchmarks/results/quality_speed
     python benchmarks/speed.py --data DATA --part effort --seeds 30,31 --out benchmarks/results/effort
     python benchmarks/speed.py --data DATA --part beside --seeds 30,31 --out benchmarks/results/beside
     python benchmarks/speed.py --part start --out benchmarks/results/start
