@@ -1,4 +1,4 @@
-"""The speed benchmark: what fitting and sampling cost, stage by stage, and what fewer evaluations lose.
+r"""The speed benchmark: what fitting and sampling cost, stage by stage, and what fewer evaluations lose.
 
 ``rate`` fits the 25-row task on all cores, then samples to Parquet at each quality beside SMOTE with the same repair,
 in one process and, `MORE` times as many rows, in as many as there are cores, and times the stages of sampling on one
@@ -10,7 +10,7 @@ a busy process. ``start`` times how long a user waits before anything is done. R
 machine that does nothing else.
 
     python benchmarks/speed.py --data DATA --part rate --out benchmarks/results/sampling_speed
-    python benchmarks/speed.py --data DATA --part curve --solvers adams,fitted --seeds 60,61 \\
+    python benchmarks/speed.py --data DATA --part curve --solvers adams,fitted --seeds 60,61 \
         --out benchmarks/results/quality_speed
     python benchmarks/speed.py --data DATA --part effort --seeds 30,31 --out benchmarks/results/effort
     python benchmarks/speed.py --data DATA --part beside --seeds 30,31 --out benchmarks/results/beside
