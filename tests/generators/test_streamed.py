@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -119,6 +119,8 @@ def test_rules_that_are_named_are_judged_by_all_rows(tmp_path):
 
 
 @given(counts=st.lists(st.integers(1, 10_000), min_size=1, max_size=8), rows=st.integers(1, 20_000))
+@example(counts=[1, 1, 1, 3], rows=4)
+@example(counts=[1, 1, 1, 1, 1, 1, 1, 1000], rows=10)
 def test_rows_are_shared_so_that_rare_classes_keep_theirs(counts, rows):
     counts = np.array(counts)
     drawn = shares(counts, rows)

@@ -175,12 +175,13 @@ def shares(counts: Counts, rows: int) -> Counts:
         rows: How many may be drawn in all.
 
     Returns:
-        Rows to draw of each class [classes], at least one: half of them in proportion to the classes' rows, the others
-        evenly, and all of a class that has fewer.
+        Rows to draw of each class [classes], at least one: half of them in proportion to the classes' rows, or what is
+        left when each class has one, and the others evenly; all of a class that has fewer.
     """
     if counts.sum() <= rows:
         return counts
-    part = np.floor(rows / 2 * (counts / counts.sum())).astype(np.int64)
+    proportional = max(min(rows / 2, rows - len(counts)), 0)
+    part = np.floor(proportional * (counts / counts.sum())).astype(np.int64)
     low, high = 1, rows  # the even part: the most that does not draw too many rows
     while low < high:
         even = (low + high + 1) // 2
