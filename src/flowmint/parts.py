@@ -40,7 +40,7 @@ PARTS_EACH = 2
 """Parts that a process has to mint before starting it pays."""
 
 MOST_WORKERS = 8
-"""Processes that mint where nobody says how many: each takes a GiB of memory."""
+"""Processes that mint at most where nobody says how many: each holds a part in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,7 +225,7 @@ def sweep(folder: Path) -> None:
 def usual_workers(request: Request) -> int:
     """Tell how many processes pay: one for each of torch's threads that has `PARTS_EACH` parts to mint or more.
 
-    A process takes seconds to start, and a GiB of memory.
+    A process takes a while to start, and holds a part in memory.
     """
     if request.device != "cpu":
         return 1

@@ -50,40 +50,46 @@ if TYPE_CHECKING:
 TRIALS = 3
 """Seeds that a trial takes."""
 
+Targets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        metavar="N|CLASS=N",
+        help="Rows of every class, or of one class (may be repeated); the largest class's if absent.",
+    ),
+]
+Auto = Annotated[
+    bool,
+    typer.Option("--auto", help="Choose by cross-validation, class by class, whether and how much to mint."),
+]
+Model = Annotated[
+    Path | None,
+    typer.Option("--model", metavar="FOLDER", help="Mint from this model folder instead of learning."),
+]
+Origin = Annotated[
+    str | None,
+    typer.Option("--origin", metavar="COLUMN", help="Add a column that says of each row: real or minted."),
+]
+TrialReport = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="FILE",
+        help="Try it on held-out training rows first and tell whether it helps: .html, .md or .json.",
+    ),
+]
+
 
 def balance(
     source: Source,
     *,
     out: OutTable,
-    target: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--target",
-            metavar="N|CLASS=N",
-            help="Rows of every class, or of one class (may be repeated); the largest class's if absent.",
-        ),
-    ] = None,
-    auto: Annotated[
-        bool,
-        typer.Option("--auto", help="Choose by cross-validation, class by class, whether and how much to mint."),
-    ] = False,
+    target: Targets = None,
+    auto: Auto = False,
     generator: GeneratorName = None,
-    model: Annotated[
-        Path | None,
-        typer.Option("--model", metavar="FOLDER", help="Mint from this model folder instead of learning."),
-    ] = None,
-    origin: Annotated[
-        str | None,
-        typer.Option("--origin", metavar="COLUMN", help="Add a column that says of each row: real or minted."),
-    ] = None,
-    report: Annotated[
-        Path | None,
-        typer.Option(
-            "--report",
-            metavar="FILE",
-            help="Try it on held-out training rows first and tell whether it helps: .html, .md or .json.",
-        ),
-    ] = None,
+    model: Model = None,
+    origin: Origin = None,
+    report: TrialReport = None,
     force: Force = False,
     missing: Missing = "learn",
     rules: MintedRules = "auto",

@@ -56,13 +56,16 @@ def spread(encoder: Encoder, table: pl.DataFrame, *, seed: int | None) -> Matrix
     return np.concatenate(parts, axis=1)
 
 
-def gather(encoder: Encoder, points: Matrix) -> pl.DataFrame:
-    """Turn points [rows, dimensions] back into rows; the inverse of `spread`. The largest number names a category."""
-    return encoder.decode_uniform(uniform(encoder, points))
-
-
 def uniform(encoder: Encoder, points: Matrix) -> npt.NDArray[np.float64]:
-    """Tell where the rows of points [rows, dimensions] lie in the unit cube [rows, modelled columns]."""
+    """Tell where the rows of points lie, for `Encoder.decode_uniform`: the inverse of `spread`.
+
+    Args:
+        encoder: A fitted encoder.
+        points: Spread rows [rows, dimensions]; the largest number of a column's names it.
+
+    Returns:
+        Points of the unit cube [rows, modelled columns].
+    """
     columns, start = np.empty((len(points), len(encoder.modelled))), 0
     for index, support in enumerate(encoder.modelled):
         part = points[:, start : start + width(support)]
