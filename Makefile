@@ -19,8 +19,9 @@ help: ## Show the targets
 demo: $(CORE) ## Balance the built-in simulated data and show the gain
 	@$(BIN)/flowmint demo
 
+# A file's tests stay in one process, with what they share; some processes of Ray and of the command line start more.
 test: $(DEV) ## Run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: lint types imports wheel test ## Run everything that a change must pass
 
