@@ -73,7 +73,7 @@ def test_training_gives_the_cells_of_rows_back():
         return loss_of(*decoded, cells, positions.float(), CELLS.is_shared(cells))
 
     with SILENT.stage("autoencoder", total=200, unit="steps") as stage:
-        train(autoencoder, loss, training=Training(200, 400, 1e-2), stage=stage)
+        train(autoencoder, loss, training=Training(200, 1e-2), stage=stage)
     logits, decoded = autoencoder.decode(autoencoder.encode(normal, cells))
     assert torch.equal(torch.stack([column.argmax(dim=1) for column in logits], dim=1), cells)
     error = (CELLS.is_shared(cells) * (decoded - positions)).abs().mean()

@@ -72,7 +72,7 @@ def learn(device: str, **settings) -> torch.Tensor:
         return nn.functional.mse_loss(module(x), x.sum(dim=1, keepdim=True))
 
     with SILENT.stage("", total=0, unit="") as stage:
-        train(module, loss, training=Training(150, 64, 1e-2, **settings), stage=stage, generator=generator)
+        train(module, loss, training=Training(150, 1e-2, **settings), stage=stage, generator=generator)
     assert all(weight.dtype == torch.float32 for weight in module.parameters())
     return torch.cat([weight.detach().flatten() for weight in module.parameters()]).cpu()
 

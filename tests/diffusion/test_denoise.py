@@ -56,7 +56,7 @@ def test_training_tells_classes_apart():
         return denoiser.loss(x, label, generator)
 
     with SILENT.stage("diffusion", total=200, unit="steps") as stage:
-        train(denoiser, loss, training=Training(200, 256, 3e-3), stage=stage)
+        train(denoiser, loss, training=Training(200, 3e-3), stage=stage)
     with torch.no_grad():
         guess = denoiser(torch.zeros(2, 2), torch.tensor([0.95, 0.95]), torch.tensor([0, 1]))
     assert torch.allclose(guess, centres, atol=0.3)

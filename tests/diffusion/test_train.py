@@ -37,7 +37,7 @@ def fit(module: nn.Module, steps: int = 300) -> Counter:
     def loss() -> torch.Tensor:
         return ((module(x) - y) ** 2).mean()
 
-    train(module, loss, training=Training(steps, 64, 1e-2), stage=counter)
+    train(module, loss, training=Training(steps, 1e-2), stage=counter)
     return counter
 
 
@@ -104,7 +104,7 @@ def test_an_opponent_takes_its_turns_and_neither_moves_the_other():
 
     opponent = Opponent(rival, lambda: note("rival"), turns=2, learning_rate=1e-2)
     counter = Counter()
-    training = Training(3, 8, 1e-2, average=0.0)
+    training = Training(3, 1e-2, average=0.0)
     train(module, lambda: note("module"), training=training, stage=counter, opponent=opponent)
     assert [name for name, _, _ in log] == ["rival", "rival", "module"] * 3
     assert counter.steps == 3

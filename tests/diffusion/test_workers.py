@@ -34,7 +34,7 @@ def learn(keep):
         drawn.append(x)
         return ((module(x) - x.sum(dim=1, keepdim=True)) ** 2).mean()
     with SILENT.stage("", total=0, unit="") as stage:
-        train(module, loss, training=Training(20, 10, 1e-2), stage=stage, generator=generator, keep=keep)
+        train(module, loss, training=Training(20, 1e-2), stage=stage, generator=generator, keep=keep)
     return torch.cat([w.detach().flatten() for w in module.parameters()]), torch.cat(drawn)
 
 torch.set_num_threads(1)

@@ -101,6 +101,26 @@ def test_sizes_follow_the_data_unless_they_are_set():
     assert (sizes.dimensions, sizes.cells, sizes.width, sizes.steps, sizes.autoencoder_steps) == (2, 5, 16, 2, 3)
 
 
+@pytest.mark.parametrize(("usual", "rows"), [(USUAL_ROWS, 256), (100, 512)])
+def test_batches_are_smaller_where_tables_are_small(monkeypatch, usual, rows):
+    monkeypatch.setattr("flowmint.generators.latent_diffusion.USUAL_ROWS", usual)
+    table, labels = make_table()
+    brief = {"steps": 2, "autoencoder_steps": 2, "width": 16, "evaluations": 2, "seed": 0}
+    minted, same, other = (
+        LatentDiffusion(batch_rows=size, **brief).fit(table, labels).sample(50, label="attack")
+        for size in (None, rows, 768 - rows)
+    )
+    assert minted.equals(same)
+    assert not minted.equals(other)
+
+
+def test_effort_multiplies_the_steps_that_are_not_set():
+    table, labels = make_table()
+    half, set_ = (LatentDiffusion(effort=0.01, width=16, steps=s).fit(table, labels) for s in (None, 5))
+    assert (half.sizes_.autoencoder_steps, half.sizes_.steps, half.direct_.sizes_.steps) == (14, 7, 7)
+    assert (set_.sizes_.autoencoder_steps, set_.sizes_.steps, set_.direct_.sizes_.steps) == (14, 5, 5)
+
+
 def test_rare_classes_come_partly_from_their_columns_and_others_do_not():
     table, labels = make_table()
     brief = {"steps": 20, "autoencoder_steps": 20, "width": 32, "evaluations": 4}

@@ -21,6 +21,14 @@ def test_sizes_are_in_sane_bounds(rows, classes, columns):
     assert 1_400 <= sizes.autoencoder_steps <= 12_000
 
 
+@given(rows=counts, effort=st.floats(1e-3, 1000))
+def test_effort_multiplies_the_steps_and_nothing_else(rows, effort):
+    usual, more = (Sizes.of(rows=rows, classes=9, columns=30, effort=times) for times in (1.0, effort))
+    assert more.steps == pytest.approx(max(effort * usual.steps, 1), rel=1e-3, abs=1)
+    assert more.autoencoder_steps == pytest.approx(max(effort * usual.autoencoder_steps, 1), rel=1e-3, abs=1)
+    assert more == usual.but(steps=more.steps, autoencoder_steps=more.autoencoder_steps)
+
+
 @given(rows=counts, classes=st.integers(1, 1000))
 def test_more_data_never_means_less_training(rows, classes):
     less, more = (Sizes.of(rows=rows * factor, classes=classes, columns=30) for factor in (1, 2))

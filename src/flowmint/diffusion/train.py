@@ -47,7 +47,6 @@ class Training:
 
     Attributes:
         steps: Number of optimiser steps.
-        batch_rows: Rows drawn for each step.
         learning_rate: Highest learning rate of the cycle.
         weight_decay: AdamW's decoupled weight decay.
         average: Decay of the moving average of the weights, 0 for none.
@@ -60,7 +59,6 @@ class Training:
     """
 
     steps: int
-    batch_rows: int
     learning_rate: float
     weight_decay: float = 1e-3
     average: float = 0.995

@@ -39,9 +39,8 @@ class DataDiffusion(DenoisingGenerator):
     def _fit(self, table: pl.DataFrame, codes: Codes, schema: Schema, classes: int, trainer: Trainer) -> None:
         self.encoder_ = self._fit_encoder(table, schema)
         columns = len(self.encoder_.modelled)
-        self.sizes_ = Sizes.of(rows=table.height, classes=classes, columns=columns).but(
-            dimensions=dimensions(self.encoder_), width=self.width, steps=self.steps
-        )
+        sizes = Sizes.of(rows=table.height, classes=classes, columns=columns, effort=self.effort)
+        self.sizes_ = sizes.but(dimensions=dimensions(self.encoder_), width=self.width, steps=self.steps)
         if not columns:
             return
         seeds = spawn_seeds(self.seed, 3)
@@ -65,8 +64,9 @@ class DataDiffusion(DenoisingGenerator):
             trainer: Trains the denoiser, in a stage called ``columns``.
         """
         self.encoder_, self.sharpness_, self.streamed_ = other.encoder_, other.sharpness_, other.streamed_
-        given = {"width": self.width, "steps": self.steps, "dimensions": dimensions(self.encoder_)}
-        self.sizes_ = Sizes.of(rows=table.height, classes=classes, columns=len(self.encoder_.modelled)).but(**given)
+        columns = len(self.encoder_.modelled)
+        sizes = Sizes.of(rows=table.height, classes=classes, columns=columns, effort=self.effort)
+        self.sizes_ = sizes.but(dimensions=dimensions(self.encoder_), width=self.width, steps=self.steps)
         points = torch.from_numpy(spread(self.encoder_, table, seed=seed)).to(find_device(self.device))
         self._fit_denoiser(points, codes, classes=classes, seed=seed, trainer=trainer, stage="columns")
 

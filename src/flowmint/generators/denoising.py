@@ -25,7 +25,7 @@ from flowmint.generators.base import Generator
 from flowmint.generators.chunks import Mint, mint_chunks, one_thread
 from flowmint.generators.separability import Separability, rare_classes
 from flowmint.generators.sharpness import Sharpness
-from flowmint.generators.sizes import Sizes
+from flowmint.generators.sizes import BATCH_ROWS, Sizes
 from flowmint.generators.strictness import CANDIDATES, Strictness
 from flowmint.generators.tensors import (
     class_weights,
@@ -115,6 +115,7 @@ class DenoisingGenerator(Generator):
         width: Units of the denoiser's residual stream.
         blocks: Residual blocks of the denoiser.
         steps: Training steps of the denoiser.
+        effort: How many times as long as usual to train what no other setting tells the steps of.
         batch_rows: Rows drawn for each training step.
         learning_rate: Highest learning rate of the denoiser.
         bandwidth: Noise added to points while the denoiser trains, in units of their spread: it learns
@@ -141,7 +142,8 @@ class DenoisingGenerator(Generator):
     width: int | None = None
     blocks: int = 2
     steps: int | None = None
-    batch_rows: int = 512
+    effort: float = 1.0
+    batch_rows: int | None = None
     learning_rate: float = 2e-3
     bandwidth: float = 0.15
     class_power: float = 0.5
@@ -164,18 +166,20 @@ class DenoisingGenerator(Generator):
         labels = torch.from_numpy(codes).to(raw.device)
         denoiser = build(lambda: self._make_denoiser(classes), seed=seed, device=raw.device)
         generator = torch.Generator(raw.device).manual_seed(seed)
-        batches = WeightedRows(weights.cumsum(0), generator)
+        batches, batch_rows = WeightedRows(weights.cumsum(0), generator), self._batch_rows(len(raw))
 
         def loss() -> Tensor:
-            rows = batches.draw(workers.share(self.batch_rows))
+            rows = batches.draw(workers.share(batch_rows))
             kernel = torch.randn((len(rows), points.shape[1]), generator=generator, device=points.device)
             return denoiser.loss(points[rows] + self.bandwidth * kernel, labels[rows], generator)
 
-        training = Training(
-            self.sizes_.steps, self.batch_rows, self.learning_rate, mixed=self._mixes(self.sizes_.width)
-        )
+        training = Training(self.sizes_.steps, self.learning_rate, mixed=self._mixes(self.sizes_.width))
         trainer.train(stage, denoiser, loss, training=training, generator=generator)
         self.denoiser_ = denoiser
+
+    def _batch_rows(self, rows: int) -> int:
+        """Tell how many rows to draw for each step, of so many."""
+        return self.batch_rows or BATCH_ROWS
 
     def _mixes(self, width: int) -> bool:
         """Tell whether a network of so many units trains in mixed precision."""

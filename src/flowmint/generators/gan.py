@@ -110,9 +110,7 @@ class GAN(CellGenerator):
             score: Tensor = critic(self._imitate(network, label, generator), label).mean()
             return -score
 
-        training = Training(
-            self.sizes_.steps, self.batch_rows, self.learning_rate, weight_decay=0.0, momentum=MOMENTUM, memory=MEMORY
-        )
+        training = Training(self.sizes_.steps, self.learning_rate, weight_decay=0.0, momentum=MOMENTUM, memory=MEMORY)
         opponent = Opponent(critic, judge, turns=self.critic_steps, learning_rate=self.learning_rate)
         trainer.train("adversaries", network, loss, training=training, generator=generator, opponent=opponent)
         return network

@@ -19,7 +19,7 @@ from flowmint.generators.cells import CellRows, cut, draw_mixed, numbers_of
 from flowmint.generators.data_diffusion import DataDiffusion
 from flowmint.generators.denoising import PIECE, QUALITIES, DenoisingGenerator
 from flowmint.generators.separability import FEW_ROWS, MANY_ROWS
-from flowmint.generators.sizes import USUAL_ROWS, Sizes
+from flowmint.generators.sizes import BATCH_ROWS, SMALL_BATCH_ROWS, USUAL_ROWS, Sizes
 from flowmint.generators.tensors import (
     class_weights,
     find_device,
@@ -86,7 +86,8 @@ class LatentDiffusion(DenoisingGenerator):
         numbers = sum(map(numbers_of, self.encoder_.modelled))
         # columns that are computed need no room of their own, but latents without it describe the others worse
         room = numbers + len(self.validity_.derived)
-        self.sizes_ = Sizes.of(rows=table.height, classes=classes, columns=room).but(
+        sizes = Sizes.of(rows=table.height, classes=classes, columns=room, effort=self.effort)
+        self.sizes_ = sizes.but(
             dimensions=self.latent_dim,
             cells=self.cells,
             width=self.width,
@@ -112,13 +113,16 @@ class LatentDiffusion(DenoisingGenerator):
         self.direct_, self.rare_ = None, tuple(rare.tolist())
         if self.direct and rare.any():
             kept = thin(codes, rare, seed=seeds[4])
-            self.direct_ = self._make_direct()
+            self.direct_ = self._make_direct().set_params(batch_rows=self._batch_rows(table.height))
             self.direct_.learn_beside(self, table[kept], codes[kept], classes=classes, seed=seeds[4], trainer=trainer)
 
     def _make_direct(self) -> DataDiffusion:
         """Make what learns the columns themselves, with the settings that are shared."""
         shared = {part.name for part in fields(DenoisingGenerator)}
         return DataDiffusion(**{name: value for name, value in self.get_params(deep=False).items() if name in shared})
+
+    def _batch_rows(self, rows: int) -> int:
+        return self.batch_rows or (SMALL_BATCH_ROWS if rows <= USUAL_ROWS else BATCH_ROWS)
 
     def _make_autoencoder(self) -> Autoencoder:
         return Autoencoder(counts=self.cells_.counts, latent_dim=self.sizes_.dimensions, width=self._autoencoder_width)
@@ -132,13 +136,13 @@ class LatentDiffusion(DenoisingGenerator):
     ) -> Autoencoder:
         autoencoder = build(self._make_autoencoder, seed=seed, device=rows.normal.device)
         generator = torch.Generator(rows.normal.device).manual_seed(seed)
-        mixing = self._mixing()
+        mixing, batch_rows = self._mixing(), self._batch_rows(len(rows.normal))
         # a wrong name spoils a row more than a number that is a little off
         worth = tuple(float(numbers_of(support)) for support in self.encoder_.modelled)
         source = None if weights is None else WeightedRows(weights.cumsum(0), generator)
 
         def loss() -> Tensor:
-            count = workers.share(self.batch_rows)
+            count = workers.share(batch_rows)
             chosen = draw_mixed(rows.normal.shape, count, share=mixing, generator=generator, source=source)
             batch = rows.gather(chosen)
             latents = autoencoder.encode(batch.normal, batch.cells)
@@ -151,7 +155,6 @@ class LatentDiffusion(DenoisingGenerator):
 
         training = Training(
             self.sizes_.autoencoder_steps,
-            self.batch_rows,
             self.autoencoder_learning_rate,
             mixed=self._mixes(self._autoencoder_width),
         )

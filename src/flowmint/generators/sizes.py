@@ -5,8 +5,11 @@ The rule, with r rows, c classes and k columns that vary:
 * dimensions of a latent: k, with log2(s) more for each categorical column of s > 2 values, from 8 to 64;
 * cells: √r, from 32 to 64 up to 5,000 rows and to at most 128 above;
 * width: 192 up to 5,000 rows, then growing with r^(1/4), to at most 512, in steps of 64;
-* steps: 1,400 for the autoencoder and 700 for the denoiser up to 5,000 rows and 2 classes. The autoencoder's grow with
+* steps: 1,400 for the autoencoder and 700 for a denoiser up to 5,000 rows and 2 classes. The autoencoder's grow with
   r^(1/6) and c^(1/6), the denoiser's, which has far more to learn, with r^(1/2) and c^(1/2), to at most 12,000 each.
+  `effort` multiplies both;
+* rows of a batch: 512, and 256 up to 5,000 rows for latent diffusion, whose networks learn as well from as many
+  steps of half the rows (benchmarks/results/effort.md).
 """
 
 from __future__ import annotations
@@ -21,6 +24,12 @@ if TYPE_CHECKING:
 
 USUAL_ROWS = 5_000
 """Up to so many rows nothing grows."""
+
+BATCH_ROWS, SMALL_BATCH_ROWS = 512, 256
+"""Rows of a batch, and of one where tables are small."""
+
+MOST_STEPS = 12_000
+"""Steps of the longest training, at the usual effort."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +51,14 @@ class Sizes:
     steps: int
 
     @classmethod
-    def of(cls, *, rows: int, classes: int, columns: int) -> Self:
+    def of(cls, *, rows: int, classes: int, columns: int, effort: float = 1.0) -> Self:
         """Apply the rule.
 
         Args:
             rows: Rows to learn from.
             classes: Classes among them.
             columns: Columns that vary, or the numbers that it takes to describe them.
+            effort: How many times as long as usual to train.
 
         Returns:
             The sizes.
@@ -59,8 +69,8 @@ class Sizes:
             dimensions=min(max(columns, 8), 64),
             cells=min(max(round(rows**0.5), 32), round(64 * surplus**0.5), 128),
             width=min(round(3 * surplus**0.25) * 64, 512),
-            autoencoder_steps=min(round(1_400 * more ** (1 / 6)), 12_000),
-            steps=min(round(700 * more**0.5), 12_000),
+            autoencoder_steps=_steps(effort * min(1_400 * more ** (1 / 6), MOST_STEPS)),
+            steps=_steps(effort * min(700 * more**0.5, MOST_STEPS)),
         )
 
     @classmethod
@@ -79,3 +89,7 @@ class Sizes:
     def but(self, **given: int | None) -> Self:
         """Replace sizes by those that settings give; None leaves what the rule gave."""
         return replace(self, **{name: value for name, value in given.items() if value is not None})
+
+
+def _steps(wanted: float) -> int:
+    return max(round(wanted), 1)

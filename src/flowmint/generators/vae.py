@@ -68,6 +68,6 @@ class VAE(CellGenerator):
             divergence = posterior.divergence(network.prior(label)).mean() / len(weights)
             return error + self.beta * divergence
 
-        training = Training(self.sizes_.steps, self.batch_rows, self.learning_rate)
+        training = Training(self.sizes_.steps, self.learning_rate)
         trainer.train("autoencoder", network, loss, training=training, generator=generator)
         return network
