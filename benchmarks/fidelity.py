@@ -2,9 +2,12 @@
 
 For each seed: 60 % of every class is learnt from, as many rows of every class as the other 40 % holds are minted, and
 every score of `flowmint evaluate` but the detectors' is computed, beside the same score of the real held-out rows
-against the real training rows. A run that was interrupted goes on where it stopped.
+against the real training rows. A run that was interrupted goes on where it stopped. ``--efforts`` trains for shares and
+multiples of the usual steps, ``--qualities`` samples what one fit has learnt at each quality; both are diffusion's.
 
     python benchmarks/fidelity.py --generators latent_diffusion,smote_standardised --out benchmarks/results/fidelity
+    python benchmarks/fidelity.py --qualities fast,balanced,best --out benchmarks/results/fidelity_curve
+    python benchmarks/fidelity.py --qualities balanced --efforts 0.25,0.5 --out benchmarks/results/fidelity_curve
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ from flowmint.flows.split import hold_out
 from flowmint.generators import make_generator
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from flowmint.evaluate.scores import Family
     from flowmint.flows.split import HeldOut
     from flowmint.rules.ruleset import Rules
@@ -87,32 +92,63 @@ def score_minted(split: HeldOut, minted: pl.DataFrame, *, rules: Rules, seed: in
     return {s.name: {"title": s.title, "value": s.value, "reference": s.reference} for s in found.scores}
 
 
-def measure(data: Path, generator: str, seed: int) -> dict[str, Any]:
-    """Learn, mint and score."""
+def measure(
+    data: Path, generator: str, seed: int, *, effort: float | None = None, qualities: Sequence[str | None] = (None,)
+) -> Iterator[dict[str, Any]]:
+    """Learn once; mint and score at each quality, None for a generator that has none.
+
+    Args:
+        data: Folder that holds the flows.
+        generator: Its name.
+        seed: Seed of the split, the generator and the scores.
+        effort: How many times as long as usual to train; None where that is no setting.
+        qualities: At which qualities to mint.
+
+    Yields:
+        A cell of the result for each quality.
+    """
     split = split_table(data, seed)
     model = make_generator(generator, seed=seed)
+    if effort is not None:
+        model.set_params(effort=effort)
     started, used = time.perf_counter(), time.process_time()
     model.fit(split.train.drop(LABEL), split.train[LABEL])
     fit = {"seconds": time.perf_counter() - started, "processor_seconds": time.process_time() - used}
     say(f"{generator}, seed {seed}: learnt {split.train.height:,} rows in {fit['seconds']:.0f} s")
-    started, used = time.perf_counter(), time.process_time()
-    parts = [
-        model.sample_table(rows, label=name, seed=seed).with_columns(pl.lit(name).alias(LABEL))
-        for name, rows in wanted_rows(split).items()
-    ]
-    minted = pl.concat(parts)
-    mint = {"seconds": time.perf_counter() - started, "processor_seconds": time.process_time() - used}
-    scores = score_minted(split, minted, rules=model.validity_.rules, seed=seed)
-    say(f"{generator}, seed {seed}: {minted.height:,} rows minted in {mint['seconds']:.0f} s; {tell_wanted(scores)}")
-    return {
-        "generator": generator,
-        "seed": seed,
-        "rows_learnt": split.train.height,
-        "rows_minted": minted.height,
-        "fit": fit,
-        "mint": mint,
-        "scores": scores,
-    }
+    for quality in qualities:
+        if quality is not None:
+            model.set_params(quality=quality)
+        started, used = time.perf_counter(), time.process_time()
+        minted = pl.concat(
+            model.sample_table(rows, label=name, seed=seed).with_columns(pl.lit(name).alias(LABEL))
+            for name, rows in wanted_rows(split).items()
+        )
+        mint = {"seconds": time.perf_counter() - started, "processor_seconds": time.process_time() - used}
+        scores = score_minted(split, minted, rules=model.validity_.rules, seed=seed)
+        told = title(generator, effort, quality)
+        say(f"{told}, seed {seed}: {minted.height:,} rows minted in {mint['seconds']:.0f} s; {tell_wanted(scores)}")
+        yield {
+            "generator": generator,
+            "effort": effort,
+            "quality": quality,
+            "seed": seed,
+            "rows_learnt": split.train.height,
+            "rows_minted": minted.height,
+            "fit": fit,
+            "mint": mint,
+            "scores": scores,
+        }
+
+
+def title(generator: str, effort: float | None, quality: str | None) -> str:
+    """Name what was measured."""
+    steps = "" if effort in {None, 1.0} else f", {effort:g} of the steps"
+    return f"{generator}{f', {quality}' if quality else ''}{steps}"
+
+
+def title_of(cell: dict[str, Any]) -> str:
+    """Name what a cell measured."""
+    return title(cell["generator"], cell.get("effort"), cell.get("quality"))
 
 
 def tell_wanted(scores: dict[str, dict[str, Any]]) -> dict[str, float]:
@@ -123,16 +159,17 @@ def tell_wanted(scores: dict[str, dict[str, Any]]) -> dict[str, float]:
 def markdown(result: dict[str, Any]) -> list[str]:
     """Write the result as a table: mean over seeds, spread, and the same of real rows."""
     cells = result["cells"]
-    names = list(dict.fromkeys(cell["generator"] for cell in cells))
+    names = list(dict.fromkeys(map(title_of, cells)))
     lines = ["# Fidelity", "", result["about"], "", f"| score | wanted | real rows | {' | '.join(names)} |"]
     lines.append("|---|---|---|" + "---|" * len(names))
     for score, about in cells[0]["scores"].items():
-        values = [_told([c["scores"][score]["value"] for c in cells if c["generator"] == name]) for name in names]
+        values = [_told([c["scores"][score]["value"] for c in cells if title_of(c) == name]) for name in names]
         real = _told([cell["scores"][score]["reference"] for cell in cells])
         lines.append(f"| {about['title']} (`{score}`) | {WANTED.get(score, '')} | {real} | {' | '.join(values)} |")
-    for what, title in (("fit", "fit, processor seconds"), ("mint", "minting, processor seconds")):
-        values = [_told([c[what]["processor_seconds"] for c in cells if c["generator"] == name]) for name in names]
-        lines.append(f"| {title} | | | {' | '.join(values)} |")
+    for what, about in (("fit", "fit"), ("mint", "minting")):
+        for clock, unit in (("processor_seconds", "processor seconds"), ("seconds", "seconds by the clock")):
+            values = [_told([c[what][clock] for c in cells if title_of(c) == name]) for name in names]
+            lines.append(f"| {about}, {unit} | | | {' | '.join(values)} |")
     return lines
 
 
@@ -173,6 +210,8 @@ def parse() -> argparse.Namespace:
     default = os.environ.get("FLOWMINT_DATA", str(Path(__file__).parents[2] / "shared" / "data"))
     parser.add_argument("--data", type=Path, default=Path(default), help="folder that holds flows/*.parquet")
     parser.add_argument("--generators", default="latent_diffusion", help="names, separated by commas")
+    parser.add_argument("--efforts", help="multiples of the usual training steps, separated by commas")
+    parser.add_argument("--qualities", help="qualities of sampling, separated by commas")
     parser.add_argument("--seeds", default="0,1,2", help="seeds, separated by commas")
     parser.add_argument("--threads", type=int, default=2, help="torch threads")
     parser.add_argument("--out", type=Path, required=True, help="result without extension: .json and .md are written")
@@ -189,12 +228,15 @@ def main() -> None:
         "CICIoMT2024, 19 classes, 60 % learnt from, as many rows minted of each class as are held out; mean and "
         f"standard deviation over seeds. {describe()}"
     )
-    for generator, seed in product(args.generators.split(","), map(int, args.seeds.split(","))):
-        if any((cell["generator"], cell["seed"]) == (generator, seed) for cell in cells):
-            continue
-        cells.append(measure(args.data, generator, seed))
-        result = {"about": about, "cells": cells}
-        write_result(args.out, result, markdown(result))
+    efforts = [float(effort) for effort in args.efforts.split(",")] if args.efforts else [None]
+    qualities = args.qualities.split(",") if args.qualities else [None]
+    done = {(title_of(cell), cell["seed"]) for cell in cells}
+    for generator, effort, seed in product(args.generators.split(","), efforts, map(int, args.seeds.split(","))):
+        left = [quality for quality in qualities if (title(generator, effort, quality), seed) not in done]
+        for cell in measure(args.data, generator, seed, effort=effort, qualities=left) if left else ():
+            cells.append(cell)
+            result = {"about": about, "cells": cells}
+            write_result(args.out, result, markdown(result))
 
 
 if __name__ == "__main__":

@@ -4,10 +4,10 @@ r"""The speed benchmark: what fitting and sampling cost, stage by stage, and wha
 in one process and, `MORE` times as many rows, in as many as there are cores, and times the stages of sampling on one
 thread beside the matrix product that bounds them. ``curve`` fits each task and seed once and samples with 1 to 30
 evaluations by each solver: how far latents end from those of the exact solution, how well boosted trees tell the rows
-from rows of it, and F1 of the four detectors of `few_shot.py`. ``effort`` trains each task and seed for a share or a
-multiple of the usual steps, and tells what F1 that gives. ``beside`` trains on one thread and on all, alone and beside
-a busy process. ``start`` times how long a user waits before anything is done. Run all but ``curve`` and ``effort`` on a
-machine that does nothing else.
+from rows of it, and F1 of the four detectors of `few_shot.py`. ``effort`` trains each task and seed with fewer and more
+steps, on smaller and larger batches, and tells what F1 that gives. ``beside`` trains on one thread and on all, alone
+and beside a busy process. ``start`` times how long a user waits before anything is done. Run all but ``curve`` and
+``effort`` on a machine that does nothing else.
 
     python benchmarks/speed.py --data DATA --part rate --out benchmarks/results/sampling_speed
     python benchmarks/speed.py --data DATA --part curve --solvers adams,fitted --seeds 60,61 \
@@ -46,7 +46,6 @@ from flowmint.balance import balance_table
 from flowmint.generators import LatentDiffusion, make_generator
 from flowmint.generators.base import PART_ROWS
 from flowmint.generators.denoising import QUALITIES
-from flowmint.generators.sizes import Sizes
 from flowmint.parts import Wanted, mint_file
 from flowmint.progress import SILENT
 
@@ -73,8 +72,8 @@ TOLD = 8_000
 POINTS = 1024
 """Points whose distance from the exact solution is measured."""
 
-EFFORTS = (0.25, 0.5, 1.0, 2.0)
-"""Training steps of all networks, as multiples of the usual."""
+EFFORTS: tuple[dict[str, Any], ...] = ({"effort": 0.5}, {"batch_rows": 128}, {}, {"batch_rows": 512}, {"effort": 2.0})
+"""Settings that training takes less and more time with; the usual ones among them."""
 
 BRIEF = 200
 """Steps of each network where only their speed matters."""
@@ -226,36 +225,34 @@ def curve(data: Path, *, task: str, seed: int, solvers: tuple[str, ...]) -> list
 
 
 def effort(data: Path, *, task: str, seed: int) -> list[dict[str, Any]]:
-    """Fit with fewer and with more steps than usual, on one thread, and score detectors on what each mints."""
+    """Fit with more and with less effort than usual, on one thread, and score detectors on what each mints."""
     torch.set_num_threads(1)
     split, source, attack, _ = make_task(data, task, seed)
     label, cells = source.label, []
-    sizes = Sizes.of(rows=split.train.height, classes=2, columns=1)  # steps do not depend on the columns
-    for times in EFFORTS:
-        steps, more = round(times * sizes.steps), round(times * sizes.autoencoder_steps)
-        model = LatentDiffusion(seed=seed, steps=steps, autoencoder_steps=more)
+    for settings in EFFORTS:
+        model = LatentDiffusion(seed=seed, **settings)
         seconds = seconds_of(partial(model.fit, split.train.drop(label), split.train[label]), clock=time.process_time)
         train = balance_table(split.train, label=label, generator=model, seed=seed)
         f1 = score(train, split.test, label=label, attack=attack, seed=seed)
         mean = float(np.mean(list(f1.values())))
-        cell = {"task": task, "seed": seed, "times": times, "steps": steps, "autoencoder_steps": more}
-        cells.append({**cell, "fit": seconds, "f1": f1, "mean_f1": mean})
+        cells.append({"task": task, "seed": seed, "settings": settings, "fit": seconds, "f1": f1, "mean_f1": mean})
     return cells
 
 
 def show_effort(cells: list[dict[str, Any]]) -> str:
-    """One row for each effort: steps, processor seconds and F1 of each task."""
+    """One row for each effort: processor seconds and F1 of each task."""
     tasks = [task for task in TASKS if any(c["task"] == task for c in cells)]
     names = [task.split(":")[1] for task in tasks]
-    lines = ["| steps, times the usual | fit, processor seconds | " + " | ".join(names) + " |"]
+    lines = ["| settings | fit, processor seconds | " + " | ".join(names) + " |"]
     lines.append("|---" * (2 + len(names)) + "|")
-    for times in EFFORTS:
-        own = [c for c in cells if c["times"] == times]
+    for settings in EFFORTS:
+        own = [c for c in cells if c["settings"] == settings]
         scores = []
         for task in tasks:
             mean, half = interval([c["mean_f1"] for c in own if c["task"] == task])
             scores.append(f"{mean:.3f} ± {half:.3f}")
-        lines.append(f"| {times} | {np.mean([c['fit'] for c in own]):.0f} | " + " | ".join(scores) + " |")
+        told = ", ".join(f"`{name}={value}`" for name, value in settings.items()) or "the usual"
+        lines.append(f"| {told} | {np.mean([c['fit'] for c in own]):.0f} | " + " | ".join(scores) + " |")
     return "\n".join(lines)
 
 
@@ -375,7 +372,7 @@ def main() -> None:
             "processor multiplies it."
         )
         if args.part == "effort":
-            text = f"# Training steps and what they are worth\n\n{about}\n\n{told}\n\n{show_effort(found)}\n"
+            text = f"# What training costs and what it is worth\n\n{about}\n\n{told}\n\n{show_effort(found)}\n"
         else:
             text = f"# Evaluations and what they are worth\n\n{about}\n\n{told} {apart}\n\n{show_curve(found)}"
     for extension, content in ((".json", json.dumps({"about": about, "cells": found}, indent=1) + "\n"), (".md", text)):

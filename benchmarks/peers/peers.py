@@ -260,7 +260,7 @@ def measure_ours(store: Store, seed: int, args: argparse.Namespace) -> None:
     for name in OURS:
         if store.find(name, seed) is None:
             found = next((cell for cell in given if (cell["generator"], cell["seed"]) == (name, seed)), None)
-            store.cells.append(found or measure(args.data, name, seed))
+            store.cells.extend([found] if found else measure(args.data, name, seed))
             store.write()
 
 
