@@ -1,13 +1,14 @@
-"""The fidelity benchmark: how like real rows minted rows are, on a whole table with all its classes.
+r"""The fidelity benchmark: how like real rows minted rows are, on a whole table with all its classes.
 
 For each seed: 60 % of every class is learnt from, as many rows of every class as the other 40 % holds are minted, and
 every score of `flowmint evaluate` but the detectors' is computed, beside the same score of the real held-out rows
-against the real training rows. A run that was interrupted goes on where it stopped. ``--efforts`` trains for shares and
-multiples of the usual steps, ``--qualities`` samples what one fit has learnt at each quality; both are diffusion's.
+against the real training rows. A run that was interrupted goes on where it stopped. ``--settings`` learns with each of
+some settings, ``--qualities`` samples what one fit has learnt at each quality.
 
     python benchmarks/fidelity.py --generators latent_diffusion,smote_standardised --out benchmarks/results/fidelity
     python benchmarks/fidelity.py --qualities fast,balanced,best --out benchmarks/results/fidelity_curve
-    python benchmarks/fidelity.py --qualities balanced --efforts 0.25,0.5 --out benchmarks/results/fidelity_curve
+    python benchmarks/fidelity.py --qualities balanced --settings effort=0.25,effort=0.5,tolerance=0.005 \
+        --out benchmarks/results/fidelity_curve
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def score_minted(split: HeldOut, minted: pl.DataFrame, *, rules: Rules, seed: in
 
 
 def measure(
-    data: Path, generator: str, seed: int, *, effort: float | None = None, qualities: Sequence[str | None] = (None,)
+    data: Path, generator: str, seed: int, *, setting: str = "", qualities: Sequence[str | None] = (None,)
 ) -> Iterator[dict[str, Any]]:
     """Learn once; mint and score at each quality, None for a generator that has none.
 
@@ -101,7 +102,7 @@ def measure(
         data: Folder that holds the flows.
         generator: Its name.
         seed: Seed of the split, the generator and the scores.
-        effort: How many times as long as usual to train; None where that is no setting.
+        setting: A setting of numbers to learn with, ``NAME=VALUE``; the usual ones if empty.
         qualities: At which qualities to mint.
 
     Yields:
@@ -109,8 +110,9 @@ def measure(
     """
     split = split_table(data, seed)
     model = make_generator(generator, seed=seed)
-    if effort is not None:
-        model.set_params(effort=effort)
+    if setting:
+        name, _, value = setting.partition("=")
+        model.set_params(**{name: float(value)})
     started, used = time.perf_counter(), time.process_time()
     model.fit(split.train.drop(LABEL), split.train[LABEL])
     fit = {"seconds": time.perf_counter() - started, "processor_seconds": time.process_time() - used}
@@ -125,11 +127,11 @@ def measure(
         )
         mint = {"seconds": time.perf_counter() - started, "processor_seconds": time.process_time() - used}
         scores = score_minted(split, minted, rules=model.validity_.rules, seed=seed)
-        told = title(generator, effort, quality)
+        told = title(generator, setting, quality)
         say(f"{told}, seed {seed}: {minted.height:,} rows minted in {mint['seconds']:.0f} s; {tell_wanted(scores)}")
         yield {
             "generator": generator,
-            "effort": effort,
+            "setting": setting,
             "quality": quality,
             "seed": seed,
             "rows_learnt": split.train.height,
@@ -140,15 +142,14 @@ def measure(
         }
 
 
-def title(generator: str, effort: float | None, quality: str | None) -> str:
+def title(generator: str, setting: str, quality: str | None) -> str:
     """Name what was measured."""
-    steps = "" if effort in {None, 1.0} else f", {effort:g} of the steps"
-    return f"{generator}{f', {quality}' if quality else ''}{steps}"
+    return ", ".join(part for part in (generator, quality, setting) if part)
 
 
 def title_of(cell: dict[str, Any]) -> str:
     """Name what a cell measured."""
-    return title(cell["generator"], cell.get("effort"), cell.get("quality"))
+    return title(cell["generator"], cell.get("setting", ""), cell.get("quality"))
 
 
 def tell_wanted(scores: dict[str, dict[str, Any]]) -> dict[str, float]:
@@ -210,7 +211,7 @@ def parse() -> argparse.Namespace:
     default = os.environ.get("FLOWMINT_DATA", str(Path(__file__).parents[2] / "shared" / "data"))
     parser.add_argument("--data", type=Path, default=Path(default), help="folder that holds flows/*.parquet")
     parser.add_argument("--generators", default="latent_diffusion", help="names, separated by commas")
-    parser.add_argument("--efforts", help="multiples of the usual training steps, separated by commas")
+    parser.add_argument("--settings", default="", help="NAME=VALUE to learn with, one after the other, commas between")
     parser.add_argument("--qualities", help="qualities of sampling, separated by commas")
     parser.add_argument("--seeds", default="0,1,2", help="seeds, separated by commas")
     parser.add_argument("--threads", type=int, default=2, help="torch threads")
@@ -228,12 +229,12 @@ def main() -> None:
         "CICIoMT2024, 19 classes, 60 % learnt from, as many rows minted of each class as are held out; mean and "
         f"standard deviation over seeds. {describe()}"
     )
-    efforts = [float(effort) for effort in args.efforts.split(",")] if args.efforts else [None]
     qualities = args.qualities.split(",") if args.qualities else [None]
     done = {(title_of(cell), cell["seed"]) for cell in cells}
-    for generator, effort, seed in product(args.generators.split(","), efforts, map(int, args.seeds.split(","))):
-        left = [quality for quality in qualities if (title(generator, effort, quality), seed) not in done]
-        for cell in measure(args.data, generator, seed, effort=effort, qualities=left) if left else ():
+    wanted = product(args.generators.split(","), args.settings.split(","), map(int, args.seeds.split(",")))
+    for generator, setting, seed in wanted:
+        left = [quality for quality in qualities if (title(generator, setting, quality), seed) not in done]
+        for cell in measure(args.data, generator, seed, setting=setting, qualities=left) if left else ():
             cells.append(cell)
             result = {"about": about, "cells": cells}
             write_result(args.out, result, markdown(result))

@@ -5,7 +5,7 @@ moving average of the weights, which is what remains in the module afterwards.
 
 A training that is interrupted can go on: after any step, weights, averages, AdamW's averages of the gradient and the
 source of the losses' randomness are all there is to know, and a `Keep` is offered copies of them. What is derived from
-the number of steps, such as the learning rate, is not kept.
+the number of steps, such as the learning rate, is not kept. A training may end early, see `flowmint.diffusion.knee`.
 
 Where there are several workers (see `flowmint.diffusion.workers`), each calls this loop on the same module; each draws
 its own batches, and all end with the same weights.
@@ -25,6 +25,7 @@ from torch.overrides import TorchFunctionMode
 
 from flowmint.diffusion import workers
 from flowmint.diffusion.capture import checked
+from flowmint.diffusion.knee import Knee
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -56,6 +57,8 @@ class Training:
         mixed: Whether losses are computed in bfloat16 where that is precise enough (autocast); weights, averages and
             optimiser stay float32.
         captured: Whether a batch's gradient is computed by a CUDA graph.
+        tolerance: Training winds down where a twentieth of the steps lowers the loss by no more than this share, see
+            `flowmint.diffusion.knee`; 0 takes all steps.
     """
 
     steps: int
@@ -66,6 +69,7 @@ class Training:
     memory: float = 0.99
     mixed: bool = False
     captured: bool = False
+    tolerance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,9 @@ def train(
     stage.advance(done)
     if training.captured and generator is not None and done < training.steps:
         learner.gradient = checked(learner.gradient, learner.weights, generator)
-    for step in range(done + 1, training.steps + 1):
+    step = done
+    while step < learner.last():
+        step += 1
         if generator is not None:
             workers.reseed(generator, seed=seed, step=step)
         if opponent is not None and rival is not None:
@@ -151,6 +157,7 @@ def train(
         if keep is not None:
             keep.offer(step, players.copy)
         stage.advance(1)
+    stage.advance(training.steps - step)
     learner.end()
     if rival is not None:
         rival.end()
@@ -178,6 +185,7 @@ class Learner:
             betas=(0.9 if training.momentum is None else training.momentum, training.memory),
             fused=True,
         )
+        self.knee = Knee(training.steps, training.tolerance, self.weights[0].device) if training.tolerance else None
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimiser,
             max_lr=training.learning_rate,
@@ -195,6 +203,8 @@ class Learner:
         ):
             loss = self.loss()
         torch.autograd.backward(loss, inputs=self.weights)
+        if self.knee is not None:
+            self.knee.hear(self.index + 1, loss)
 
     def step(self) -> None:
         """Follow the gradient of one batch's mean loss, or of all workers' batches."""
@@ -204,11 +214,22 @@ class Learner:
         nn.utils.clip_grad_norm_(self.weights, 1.0)
         self.optimiser.step()
         self.index += 1
-        if self.index < training.steps:
-            self.schedule.step()
+        self._turn()
         decay = min(training.average, self.index / (9 + self.index)) if training.average else 0.0
         with torch.no_grad():
             torch._foreach_lerp_(self.averages, self.weights, 1 - decay)
+
+    def last(self) -> int:
+        """Tell the last step, as far as is known."""
+        return self.training.steps if self.knee is None else self.knee.end()
+
+    def _turn(self) -> None:
+        """Let the learning rate follow the number of steps."""
+        place = self.index if self.knee is None else self.knee.place(self.index)
+        if 0 < place < self.training.steps:
+            told = {"last_epoch": place - 1, "_step_count": place + 1}
+            self.schedule.load_state_dict(self.schedule.state_dict() | told)
+            self.schedule.step()
 
     def end(self) -> None:
         """Leave the averaged weights in the module, in evaluation mode."""
@@ -223,6 +244,8 @@ class Learner:
             for part, moment in MOMENTS.items():
                 # before the first step there are none: the weight tells the shape
                 yield f"{part}/{name}", self.optimiser.state.get(weight, {}).get(moment, weight)
+        if self.knee is not None:
+            yield "knee", self.knee.state
 
     @torch.no_grad()
     def restore(self, state: Mapping[str, Tensor], *, index: int) -> None:
@@ -235,13 +258,10 @@ class Learner:
                 moments[moment].copy_(state[f"{part}/{name}"])
             count = torch.tensor(float(index), device=weight.device)
             self.optimiser.state[weight] = {"step": count, **moments}
+        if self.knee is not None:
+            self.knee.restore(state["knee"])
         self.index = index
-        cycle = min(index, self.training.steps - 1)
-        if cycle:  # the learning rate follows from the number of steps
-            self.schedule.load_state_dict(
-                self.schedule.state_dict() | {"last_epoch": cycle - 1, "_step_count": cycle + 1}
-            )
-            self.schedule.step()
+        self._turn()
 
     def _named(self) -> Iterator[tuple[str, Tensor, Tensor]]:
         for (name, weight), average in zip(self.module.named_parameters(), self.averages, strict=True):

@@ -116,6 +116,8 @@ class DenoisingGenerator(Generator):
         blocks: Residual blocks of the denoiser.
         steps: Training steps of the denoiser.
         effort: How many times as long as usual to train what no other setting tells the steps of.
+        tolerance: Networks stop learning early where a twentieth of the steps lowers the loss by no more than this
+            share, see `flowmint.diffusion.knee`; 0 takes all steps.
         batch_rows: Rows drawn for each training step.
         learning_rate: Highest learning rate of the denoiser.
         bandwidth: Noise added to points while the denoiser trains, in units of their spread: it learns
@@ -143,6 +145,7 @@ class DenoisingGenerator(Generator):
     blocks: int = 2
     steps: int | None = None
     effort: float = 1.0
+    tolerance: float = 0.0
     batch_rows: int | None = None
     learning_rate: float = 2e-3
     bandwidth: float = 0.15
@@ -173,7 +176,9 @@ class DenoisingGenerator(Generator):
             kernel = torch.randn((len(rows), points.shape[1]), generator=generator, device=points.device)
             return denoiser.loss(points[rows] + self.bandwidth * kernel, labels[rows], generator)
 
-        training = Training(self.sizes_.steps, self.learning_rate, mixed=self._mixes(self.sizes_.width))
+        training = Training(
+            self.sizes_.steps, self.learning_rate, mixed=self._mixes(self.sizes_.width), tolerance=self.tolerance
+        )
         trainer.train(stage, denoiser, loss, training=training, generator=generator)
         self.denoiser_ = denoiser
 

@@ -157,6 +157,7 @@ class LatentDiffusion(DenoisingGenerator):
             self.sizes_.autoencoder_steps,
             self.autoencoder_learning_rate,
             mixed=self._mixes(self._autoencoder_width),
+            tolerance=self.tolerance,
         )
         trainer.train("autoencoder", autoencoder, loss, training=training, generator=generator)
         return autoencoder

@@ -34,6 +34,7 @@ DECIMAL: dict[str, tuple[float, float]] = {
     "autoencoder_learning_rate": (1e-8, 1.0),
     "learning_rate": (1e-8, 1.0),
     "effort": (1e-3, 1000.0),
+    "tolerance": (0.0, 1.0),
     "bandwidth": (0.0, 10.0),
     "class_power": (0.0, 1.0),
     "latent_noise": (0.0, 10.0),

@@ -79,7 +79,8 @@ class Trainer:
         """
         keep = None if self.checkpoint is None or workers.number() else self.checkpoint.stage(stage)
         if generator.device.type == "cuda" and opponent is None:  # a game between two is less forgiving
-            training = replace(training, mixed=True, captured=True)
+            # a graph gives no loss to watch
+            training = replace(training, mixed=True, captured=not training.tolerance)
         try:
             with self.progress.stage(stage, total=training.steps, unit="steps") as shown:
                 train(module, loss, training=training, stage=shown, opponent=opponent, generator=generator, keep=keep)
