@@ -78,7 +78,7 @@ EFFORTS: tuple[dict[str, Any], ...] = ({"effort": 0.5}, {"batch_rows": 128}, {},
 BRIEF = 200
 """Steps of each network where only their speed matters."""
 
-MORE = 10
+MORE = 20
 """How many times as many rows processes mint: starting them takes seconds."""
 
 STARTS = 15
