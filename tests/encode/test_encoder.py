@@ -84,6 +84,14 @@ def test_every_value_of_every_real_capture_comes_back_exactly(real_data: Path):
     assert_comes_back(read_table(real_data / "captures" / "ciciot2023", label_from_name=True))
 
 
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [([1.5, 2.5, 3.5], False), ([True, False, True], False), (["a", "b", "a"], False), (["a", "b", "c"], True)],
+)
+def test_a_table_is_named_where_a_column_has_more_than_two_categories(values, named):
+    assert fit(pl.DataFrame({"column": values, "number": [1.0, 2.0, 3.0]})).named == named
+
+
 def test_missing_and_infinite_values_are_states_of_their_own():
     column = pl.Series("x", [1.0, None, float("nan"), float("inf"), float("-inf"), 1.0])
     encoder = fit(column.to_frame())

@@ -101,13 +101,15 @@ def test_sizes_follow_the_data_unless_they_are_set():
     assert (sizes.dimensions, sizes.cells, sizes.width, sizes.steps, sizes.autoencoder_steps) == (2, 5, 16, 2, 3)
 
 
-@pytest.mark.parametrize(("usual", "rows"), [(USUAL_ROWS, 256), (100, 512)])
-def test_batches_are_smaller_where_tables_are_small(monkeypatch, usual, rows):
+@pytest.mark.parametrize(
+    ("usual", "dropped", "rows"), [(USUAL_ROWS, ["port"], 256), (USUAL_ROWS, [], 512), (100, ["port"], 512)]
+)
+def test_batches_are_smaller_where_tables_are_small_and_have_no_names(monkeypatch, usual, dropped, rows):
     monkeypatch.setattr("flowmint.generators.latent_diffusion.USUAL_ROWS", usual)
     table, labels = make_table()
     brief = {"steps": 2, "autoencoder_steps": 2, "width": 16, "evaluations": 2, "seed": 0}
     minted, same, other = (
-        LatentDiffusion(batch_rows=size, **brief).fit(table, labels).sample(50, label="attack")
+        LatentDiffusion(batch_rows=size, **brief).fit(table.drop(dropped), labels).sample(50, label="attack")
         for size in (None, rows, 768 - rows)
     )
     assert minted.equals(same)

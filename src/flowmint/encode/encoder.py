@@ -67,6 +67,11 @@ class Encoder:
         """The supports of the columns that vary, in the order of the tensor's columns."""
         return tuple(support for support in self.supports if support.states > 1)
 
+    @property
+    def named(self) -> bool:
+        """Whether a column that varies has names: more than two categories."""
+        return any(support.is_categorical and support.states > 2 for support in self.modelled)
+
     def encode(self, table: pl.DataFrame, *, seed: int | None) -> Tensor:
         """Turn rows into standard normal columns.
 

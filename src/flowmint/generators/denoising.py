@@ -195,7 +195,7 @@ class DenoisingGenerator(Generator):
         self.sharpness_, self.strictness_ = Sharpness.none(classes), Strictness.none(classes)
         true = self._true_counts(codes)
         counts = np.bincount(codes, minlength=classes) if true is None else true
-        named = any(support.is_categorical and support.states > 2 for support in self.encoder_.modelled)
+        named = self.encoder_.named
         wanted = self.sharpness != 0 or (named if self.strictness is None else self.strictness > 0)
         if not wanted or not (self.sharpness or rare_classes(counts).any()):
             return

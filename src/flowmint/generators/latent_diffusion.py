@@ -122,7 +122,8 @@ class LatentDiffusion(DenoisingGenerator):
         return DataDiffusion(**{name: value for name, value in self.get_params(deep=False).items() if name in shared})
 
     def _batch_rows(self, rows: int) -> int:
-        return self.batch_rows or (SMALL_BATCH_ROWS if rows <= USUAL_ROWS else BATCH_ROWS)
+        small = rows <= USUAL_ROWS and not self.encoder_.named
+        return self.batch_rows or (SMALL_BATCH_ROWS if small else BATCH_ROWS)
 
     def _make_autoencoder(self) -> Autoencoder:
         return Autoencoder(counts=self.cells_.counts, latent_dim=self.sizes_.dimensions, width=self._autoencoder_width)
@@ -166,7 +167,7 @@ class LatentDiffusion(DenoisingGenerator):
         """Where names stand beside numbers, rows are further from each other than an autoencoder can guess."""
         if self.mixing is not None:
             return self.mixing
-        return MIXING if any(numbers_of(support) > 1 for support in self.encoder_.modelled) else 0.0
+        return MIXING if self.encoder_.named else 0.0
 
     def places(self, code: int) -> Places:
         """Prepare to draw where the rows of one class lie: a rare one's partly from its columns."""
