@@ -123,6 +123,15 @@ def test_effort_multiplies_the_steps_that_are_not_set():
     assert (set_.sizes_.autoencoder_steps, set_.sizes_.steps, set_.direct_.sizes_.steps) == (14, 5, 5)
 
 
+def test_a_tolerance_ends_every_training_early(watch):
+    table, labels = make_table()
+    model = LatentDiffusion(steps=40, autoencoder_steps=40, width=16, tolerance=1.0)
+    minted = model.fit(table, labels, progress=watch).sample(20, label="attack")
+    assert minted.height == 20
+    rest = 40 - 8  # three strips of two steps, and a quarter of them more
+    assert watch.done.count(rest) == 3  # the autoencoder and two denoisers
+
+
 def test_rare_classes_come_partly_from_their_columns_and_others_do_not():
     table, labels = make_table()
     brief = {"steps": 20, "autoencoder_steps": 20, "width": 32, "evaluations": 4}
