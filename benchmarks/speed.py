@@ -1,13 +1,13 @@
 r"""The speed benchmark: what fitting and sampling cost, stage by stage, and what fewer evaluations lose.
 
-``rate`` fits the 25-row task on all cores, then samples to Parquet at each quality beside SMOTE with the same repair,
-in one process and, `MORE` times as many rows, in as many as there are cores, and times the stages of sampling on one
-thread beside the matrix product that bounds them. ``curve`` fits each task and seed once and samples with 1 to 30
-evaluations by each solver: how far latents end from those of the exact solution, how well boosted trees tell the rows
-from rows of it, and F1 of the four detectors of `few_shot.py`. ``effort`` trains each task and seed with fewer and more
-steps, on smaller and larger batches, and tells what F1 that gives. ``beside`` trains on one thread and on all, alone
-and beside a busy process. ``start`` times how long a user waits before anything is done. Run all but ``curve`` and
-``effort`` on a machine that does nothing else.
+``rate`` fits the 25-row task on all cores, then samples to Parquet at each quality, beside SMOTE and data-space
+diffusion with the same repair, in one process and, `MORE` times as many rows, in as many as there are cores, and times
+the stages of sampling on one thread beside the matrix product that bounds them. ``curve`` fits each task and seed once
+and samples with 1 to 30 evaluations by each solver: how far latents end from those of the exact solution, how well
+boosted trees tell the rows from rows of it, and F1 of the four detectors of `few_shot.py`. ``effort`` trains each task
+and seed with fewer and more steps, on smaller and larger batches, and tells what F1 that gives. ``beside`` trains on
+one thread and on all, alone and beside a busy process. ``start`` times how long a user waits before anything is done.
+Run all but ``curve`` and ``effort`` on a machine that does nothing else.
 
     python benchmarks/speed.py --data DATA --part rate --out benchmarks/results/sampling_speed
     python benchmarks/speed.py --data DATA --part curve --solvers adams,fitted --seeds 60,61 \
@@ -78,6 +78,16 @@ EFFORTS: tuple[dict[str, Any], ...] = ({"effort": 0.5}, {"batch_rows": 128}, {},
 BRIEF = 200
 """Steps of each network where only their speed matters."""
 
+RATED: dict[str, tuple[str | None, ...]] = {
+    "latent_diffusion": tuple(QUALITIES),
+    "data_diffusion": ("balanced",),
+    "smote_standardised": (None,),
+}
+"""Generators whose rate is measured, and at which qualities."""
+
+MANY = ("latent_diffusion", "smote_standardised")
+"""Those that are measured in processes too."""
+
 MORE = 20
 """How many times as many rows processes mint: starting them takes seconds."""
 
@@ -110,16 +120,17 @@ def rate(data: Path, *, seed: int, rows: int) -> dict[str, Any]:
     features, labels = split.train.drop(source.label), split.train[source.label]
     told: dict[str, Any] = {"rows": rows, "seed": seed, "threads": torch.get_num_threads()}
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("latent_diffusion", "smote_standardised"):
+        for name, qualities in RATED.items():
             place, model = Path(folder) / name, make_generator(name, seed=seed)
             told[f"{name}: fit, seconds"] = seconds_of(partial(model.fit, features, labels))
             model.save(place)
-            for quality in QUALITIES if name == "latent_diffusion" else (None,):
+            for quality in qualities:
                 wanted = Wanted(rows=rows, class_name=attack, seed=seed, quality=quality)
                 seconds = seconds_of(partial(mint_file, place, Path(folder) / "minted.parquet", wanted))
                 told[f"{name}{f', {quality}' if quality else ''}: to Parquet, rows/s"] = rows / seconds
+        for name in MANY:
             told[f"{name}, many rows in processes: to Parquet, rows/s"] = beside_each_other(
-                place, attack, seed=seed, rows=MORE * rows
+                Path(folder) / name, attack, seed=seed, rows=MORE * rows
             )
         told |= one_thread(Path(folder) / "latent_diffusion", attack, seed=seed)
         told |= stages(LatentDiffusion.load(Path(folder) / "latent_diffusion"), attack, rows=rows // 8)
