@@ -184,7 +184,7 @@ def fit_on_cluster(
         SettingError: Ray or the cluster is not there.
         FlowmintError: As `Generator.fit`.
     """
-    place = checkpoint.folder.resolve()
+    place, replace = checkpoint.folder.resolve(), checkpoint.replace
     with connected(address) as ray, tempfile.TemporaryDirectory(dir=place.parent, prefix=".flowmint-") as shared:
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.torch import TorchTrainer
@@ -194,7 +194,7 @@ def fit_on_cluster(
 
         def work() -> None:
             model, learnt = ray.get(sent)
-            _fit_worker(model, learnt, place, Path(shared), replace=checkpoint.replace)
+            _fit_worker(model, learnt, place, Path(shared), replace=replace)
 
         trainer = TorchTrainer(
             work,

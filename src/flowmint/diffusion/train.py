@@ -157,7 +157,8 @@ def train(
         if keep is not None:
             keep.offer(step, players.copy)
         stage.advance(1)
-    stage.advance(training.steps - step)
+    if step < training.steps:
+        stage.advance(training.steps - step)
     learner.end()
     if rival is not None:
         rival.end()

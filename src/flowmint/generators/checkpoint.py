@@ -14,6 +14,7 @@ import os
 import re
 import time
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -59,6 +60,7 @@ class Checkpoint:
     replace: bool = False
     request: dict[str, Any] = field(default_factory=dict)
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _alone: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
 
     @classmethod
     def beside(cls, place: Path, *, replace: bool = False) -> Self:
@@ -148,7 +150,7 @@ class Checkpoint:
         return record["step"], state
 
     def write(self, stage: str, step: int, state: Mapping[str, Tensor]) -> None:
-        """Keep what a stage is after a step in place of what was kept of it.
+        """Keep what a stage is after a step in place of what was kept of it; stages may run beside each other.
 
         Args:
             stage: Its name.
@@ -160,19 +162,23 @@ class Checkpoint:
         """
         content = save_tensors({name: tensor.contiguous() for name, tensor in state.items()})
         record = {"step": step, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-        stages = {**self.stages, stage: record}
-        about = {"format_version": VERSION, "request": self.request, "stages": stages}
         try:
-            self.folder.mkdir(exist_ok=True)
-            write_whole(self.folder / file_name(stage, step), content)
-            write_whole(self.folder / ABOUT, json.dumps(about, indent=1, ensure_ascii=False).encode())
-            named = {file_name(name, each["step"]) for name, each in stages.items()}
-            for path in self.folder.iterdir():
-                if path.name != ABOUT and path.name not in named:
-                    path.unlink()
+            with self._alone:
+                self._write(stage, record, content)
         except OSError as error:
             message = f"cannot keep the checkpoint {self.folder}: {error.strerror or error}; give --out another place"
             raise WriteError(message) from error
+
+    def _write(self, stage: str, record: dict[str, Any], content: bytes) -> None:
+        stages = {**self.stages, stage: record}
+        about = {"format_version": VERSION, "request": self.request, "stages": stages}
+        self.folder.mkdir(exist_ok=True)
+        write_whole(self.folder / file_name(stage, record["step"]), content)
+        write_whole(self.folder / ABOUT, json.dumps(about, indent=1, ensure_ascii=False).encode())
+        named = {file_name(name, each["step"]) for name, each in stages.items()}
+        for path in self.folder.iterdir():
+            if path.name != ABOUT and path.name not in named:
+                path.unlink()
         self.stages = stages
 
     def remove(self) -> None:

@@ -15,6 +15,7 @@ from flowmint.diffusion import workers
 from flowmint.diffusion.autoencoder import Autoencoder, reconstruction_loss
 from flowmint.diffusion.train import Training, WeightedRows, build, without_weights
 from flowmint.errors import ModelError
+from flowmint.generators.beside import beside, pays
 from flowmint.generators.cells import CellRows, cut, draw_mixed, numbers_of
 from flowmint.generators.data_diffusion import DataDiffusion
 from flowmint.generators.denoising import PIECE, QUALITIES, DenoisingGenerator
@@ -104,17 +105,23 @@ class LatentDiffusion(DenoisingGenerator):
         rows = CellRows.of(self.cells_, torch.from_numpy(encoded).to(device))
         counts = self._true_counts(codes)
         weights = None if counts is None else torch.from_numpy(class_weights(codes, 1.0, counts=counts)).to(device)
-        self.autoencoder_ = self._fit_autoencoder(rows, seeds[1], trainer, weights=weights)
-        with torch.no_grad():
-            latents = self.autoencoder_.encode(rows.normal, rows.cells)
-        self._fit_denoiser(latents, codes, classes=classes, seed=seeds[2], trainer=trainer)
-        self._measure_separability(table, codes, classes=classes, seed=seeds[3])
         rare = (np.bincount(codes, minlength=classes) if counts is None else counts) <= MANY_ROWS
         self.direct_, self.rare_ = None, tuple(rare.tolist())
-        if self.direct and rare.any():
-            kept = thin(codes, rare, seed=seeds[4])
-            self.direct_ = self._make_direct().set_params(batch_rows=self._batch_rows(table.height))
-            self.direct_.learn_beside(self, table[kept], codes[kept], classes=classes, seed=seeds[4], trainer=trainer)
+
+        def learn_columns(trainer: Trainer) -> None:
+            self._measure_separability(table, codes, classes=classes, seed=seeds[3])
+            if self.direct and rare.any():
+                kept = thin(codes, rare, seed=seeds[4])
+                direct = self._make_direct().set_params(batch_rows=self._batch_rows(table.height))
+                direct.learn_beside(self, table[kept], codes[kept], classes=classes, seed=seeds[4], trainer=trainer)
+                self.direct_ = direct
+
+        small = self._batch_rows(table.height) <= SMALL_BATCH_ROWS
+        with beside(learn_columns, trainer, thread=small and pays(device=device)):
+            self.autoencoder_ = self._fit_autoencoder(rows, seeds[1], trainer, weights=weights)
+            with torch.no_grad():
+                latents = self.autoencoder_.encode(rows.normal, rows.cells)
+            self._fit_denoiser(latents, codes, classes=classes, seed=seeds[2], trainer=trainer)
 
     def _make_direct(self) -> DataDiffusion:
         """Make what learns the columns themselves, with the settings that are shared."""
