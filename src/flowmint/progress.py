@@ -17,7 +17,10 @@ class Stage(Protocol):
 
 
 class Progress(Protocol):
-    """Shows stages; the command line draws bars, the library by default shows nothing."""
+    """Shows stages; the command line draws bars, the library by default shows nothing.
+
+    Two stages may be open at once, each told from a thread of its own.
+    """
 
     @contextmanager
     def stage(self, name: str, *, total: int, unit: str) -> Iterator[Stage]:
