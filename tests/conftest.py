@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
 
 # tests run beside each other on few cores, and torch's threads would wait for one another
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# a process of pytest-xdist begins with the width of a terminal that nobody looks at
+os.environ.pop("COLUMNS", None)
+
+# a shell that starts tests in the background has them, and what they start, ignore an interrupt
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # how long an example takes depends on the machine, which is no property of the code
 settings.register_profile("flowmint", deadline=None)
