@@ -9,7 +9,7 @@ The rule, with r rows, c classes and k columns that vary:
   r^(1/6) and c^(1/6), the denoiser's, which has far more to learn, with r^(1/2) and c^(1/2), to at most 12,000 each.
   `effort` multiplies both;
 * rows of a batch: 512; 256 where latent diffusion learns up to 5,000 rows without names (columns of more than two
-  categories), from which it learns as much in as many steps of half the rows (benchmarks/results/effort.md).
+  categories), of which it learns hardly less in as many steps of half the rows (benchmarks/results/effort.md).
 """
 
 from __future__ import annotations
