@@ -95,8 +95,11 @@ class LatentDiffusion(DenoisingGenerator):
             autoencoder_steps=self.autoencoder_steps,
             steps=self.steps,
         )
-        if not numbers:
-            return
+        if numbers:
+            self._train(table, codes, classes=classes, trainer=trainer)
+
+    def _train(self, table: pl.DataFrame, codes: Codes, *, classes: int, trainer: Trainer) -> None:
+        """Train the autoencoder and the denoiser of latents, and that of the columns beside them or afterwards."""
         seeds = spawn_seeds(self.seed, 5)
         device = find_device(self.device)
         self.cells_ = cut(self.encoder_, self.sizes_.cells, device)
