@@ -6,9 +6,10 @@ against the real training rows. A run that was interrupted goes on where it stop
 some settings, ``--qualities`` samples what one fit has learnt at each quality.
 
     python benchmarks/fidelity.py --generators latent_diffusion,smote_standardised --out benchmarks/results/fidelity
-    python benchmarks/fidelity.py --qualities fast,balanced,best --out benchmarks/results/fidelity_curve
-    python benchmarks/fidelity.py --qualities balanced --settings effort=0.25,effort=0.5,tolerance=0.005 \
+    python benchmarks/fidelity.py --seeds 74 --qualities fast,balanced,best --out benchmarks/results/fidelity_curve
+    python benchmarks/fidelity.py --seeds 74 --qualities balanced --settings tolerance=0.01,effort=0.5,effort=0.25 \
         --out benchmarks/results/fidelity_curve
+    python benchmarks/fidelity.py --seeds 75 --qualities fast,balanced --out benchmarks/results/fidelity_curve
 """
 
 from __future__ import annotations
