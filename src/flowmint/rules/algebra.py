@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 
@@ -222,6 +222,27 @@ class Constraint:
     def columns(self) -> frozenset[str]:
         """The columns that it speaks of, its guards included."""
         return self.atom_columns.union(*(columns_of(guard) for guard in self.guards))
+
+    @cached_property
+    def _solutions(self) -> dict[str, Expression | None]:
+        return {}
+
+    @cached_property
+    def _lattices(self) -> dict[str, Lattice | None]:
+        return {}
+
+    def solution(self, name: str) -> Expression | None:
+        """Solve a comparison for a column where both sides are equal; None where that fails. Found once."""
+        if name not in self._solutions:
+            atom = cast("Compare", self.atom)
+            self._solutions[name] = solve(Compare("=", atom.left, atom.right), name)
+        return self._solutions[name]
+
+    def lattice(self, name: str) -> Lattice | None:
+        """Solve a multiple for a column, see `Lattice.of`. Found once."""
+        if name not in self._lattices:
+            self._lattices[name] = Lattice.of(cast("Multiple", self.atom), name)
+        return self._lattices[name]
 
 
 def constraints_of(rule: Rule) -> tuple[Constraint, ...]:

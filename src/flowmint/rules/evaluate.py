@@ -124,8 +124,13 @@ def judge(condition: Condition, columns: Columns) -> Verdict:
     with np.errstate(all="ignore"):
         verdict = _verdict(condition, columns)
     shape = (columns.rows,)
-    applicable = None if verdict.applicable is None else np.broadcast_to(verdict.applicable, shape)
-    return Verdict(np.broadcast_to(verdict.true, shape), applicable)
+    applicable = None if verdict.applicable is None else _spread(verdict.applicable, shape)
+    return Verdict(_spread(verdict.true, shape), applicable)
+
+
+def _spread(values: Booleans, shape: tuple[int]) -> Booleans:
+    """Give every row its value, where there is one for all."""
+    return values if np.shape(values) == shape else np.broadcast_to(values, shape)
 
 
 def _value(node: Expression, columns: Columns) -> Any:  # noqa: ANN401, PLR0911 - an array or one number; one case for each kind

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from flowmint.rules.algebra import Constraint, Lattice, solve, substituted
+from flowmint.rules.algebra import Constraint, substituted
 from flowmint.rules.evaluate import Columns, TextColumn, evaluate, judge
 from flowmint.rules.intervals import Box, impose, plain_condition, surely_false
 from flowmint.rules.language import Binary, Column, Compare, Is, Multiple, Not, Number, OneOf, columns_of
@@ -275,7 +275,7 @@ class _Choice:
         if self.name in self.rows.whole:
             found[WHOLE] = None
         for constraint, mask in self._active(Multiple):
-            lattice = Lattice.of(cast("Multiple", constraint.atom), self.name)
+            lattice = constraint.lattice(self.name)
             if lattice is not None:
                 key = (lattice.step, lattice.offset)
                 before = found.get(key, mask)
@@ -336,8 +336,7 @@ class _Choice:
     def _forbidden(self) -> Iterable[tuple[Floats, Bound | None]]:
         """Give the values (in the rows of a mask) that the column must not have."""
         for constraint, mask in self._active(Compare):
-            atom = cast("Compare", constraint.atom)
-            solved = solve(Compare("=", atom.left, atom.right), self.name)
+            solved = constraint.solution(self.name)
             if solved is not None:
                 yield self._evaluate(solved), mask
 
