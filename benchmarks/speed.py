@@ -60,7 +60,7 @@ TASKS = (
 CURVE = (1, 2, 3, 4, 6, 8, 12, 16, 30)
 """Evaluations of the denoiser for each row."""
 
-FEW = (2, 3, 4, 6, 8)
+FEW = (1, 2, 3, 4, 6)
 """Evaluations where the solver is fitted."""
 
 EXACT = 200

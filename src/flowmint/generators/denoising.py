@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from abc import abstractmethod
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -15,8 +15,8 @@ from torch import Tensor
 from flowmint.diffusion import workers
 from flowmint.diffusion.backbone import Backbone
 from flowmint.diffusion.denoise import Denoiser
-from flowmint.diffusion.fitted import FittedSolver, fit_solver, points_to_follow
-from flowmint.diffusion.noise import RectifiedFlow, Schedule, VarianceExploding, VariancePreserving, even_grid
+from flowmint.diffusion.fitted import fit_solver, fitted_grid, points_to_follow
+from flowmint.diffusion.noise import RectifiedFlow, Schedule, VarianceExploding, VariancePreserving
 from flowmint.diffusion.sample import Denoise, Solver, find_solver
 from flowmint.diffusion.train import Training, WeightedRows, build, without_weights
 from flowmint.encode.encoder import Encoder
@@ -72,7 +72,7 @@ class Quality(NamedTuple):
 
 
 QUALITIES = {
-    "fast": Quality("fitted", 3, low=True),
+    "fast": Quality("fitted", 2, low=True),
     "balanced": Quality("adams", 8, low=False),
     "best": Quality("adams", 16, low=False),
 }
@@ -131,7 +131,7 @@ class DenoisingGenerator(Generator):
         solver: Solver of the sampler; None for what ``quality`` says.
         quality: How much time sampling takes: ``fast``, ``balanced`` or ``best``, see `QUALITIES`.
         evaluations: How often the denoiser is evaluated for each sample; None for what ``quality`` says. Classes that
-            are sharpened take two evaluations a step.
+            are sharpened take two evaluations a step, but by the fitted solver.
         precision: Numbers that networks compute with: ``float32``, ``bfloat16``, or ``auto`` for bfloat16 where the
             processor multiplies it. Training keeps its weights in float32, and computes with bfloat16 only where layers
             have at least `MIXED_WIDTH` units: casting costs what small ones gain.
@@ -251,23 +251,28 @@ class DenoisingGenerator(Generator):
         device, quality = self.mean_.device, QUALITIES[self.quality]
         kind = find_precision(self.precision, device)
         denoiser = self.denoiser_ if kind == torch.float32 else deepcopy(self.denoiser_).to(kind)
-        name, denoise = self.solver or quality.solver, self._denoise(denoiser, code, device)
-        each = (2 if name == "heun" else 1) * (2 if self.sharpness_.strength[code] else 1)
-        steps = -(-(self.evaluations or quality.evaluations) // each)
+        name, evaluations = self.solver or quality.solver, self.evaluations or quality.evaluations
+        plain = self._denoise(denoiser, code)
+        sharpened = self._sharpen(denoiser, code) if self.sharpness_.strength[code] else None
+        if name == "fitted":
+            return self._fitted_path(plain, sharpened, code, evaluations)
+        each = (2 if name == "heun" else 1) * (2 if sharpened else 1)
         schedule = denoiser.schedule
-        grid = (even_grid(schedule, steps) if name == "fitted" else schedule.grid(steps)).to(device)
+        grid = schedule.grid(-(-evaluations // each)).to(device)
         scale = schedule.sigma(grid[0]) * self.sharpness_.temperature(code)
-        path = Path(denoise, schedule, grid, scale, name)
-        return replace(path, solver=self._fit_solver(path)) if name == "fitted" else path
+        return Path(sharpened or plain, schedule, grid, scale, name)
 
     @torch.no_grad()
-    def _fit_solver(self, path: Path) -> FittedSolver:
+    def _fitted_path(self, plain: Denoise, sharpened: Denoise | None, code: int, evaluations: int) -> Path:
         """Fit a solver to one class, whose maps follow from the seed of the model."""
-        dimensions, device = self.sizes_.dimensions, path.grid.device
-        shape = (points_to_follow(dimensions, len(path.grid) - 1), dimensions)
+        schedule, dimensions, device = self.denoiser_.schedule, self.sizes_.dimensions, self.mean_.device
+        grid = fitted_grid(schedule, evaluations).to(device)
+        scale = schedule.sigma(grid[0]) * self.sharpness_.temperature(code)
+        shape = (points_to_follow(dimensions, evaluations), dimensions)
         noise = torch.randn(shape, generator=torch.Generator(device).manual_seed(self.seed), device=device)
         with one_thread():
-            return fit_solver(path.denoise, noise * path.scale, path.grid, path.schedule)
+            solver = fit_solver(plain, noise * scale, grid, schedule, exact=sharpened)
+        return Path(plain, schedule, grid, scale, solver)
 
     @torch.no_grad()
     def _draw(self, path: Path, rows: int, generator: torch.Generator) -> Tensor:
@@ -282,14 +287,19 @@ class DenoisingGenerator(Generator):
         ]
         return torch.cat(parts) * self.spread_ + self.mean_
 
-    def _denoise(self, denoiser: Denoiser, code: int, device: torch.device) -> Denoise:
+    def _denoise(self, denoiser: Denoiser, code: int) -> Denoise:
+        """Predict clean points of one class."""
+        label = torch.tensor([code], device=self.mean_.device)
+        return lambda x_t, t: denoiser(x_t, t, label)
+
+    def _sharpen(self, denoiser: Denoiser, code: int) -> Denoise:
         """Predict clean points of one class, away from the class that it is most mistaken for."""
-        strength = self.sharpness_.strength[code]
-        label, away = (torch.tensor([number], device=device) for number in (code, self.sharpness_.away[code]))
+        strength, away = self.sharpness_.strength[code], self.sharpness_.away[code]
+        own, other = self._denoise(denoiser, code), self._denoise(denoiser, away)
 
         def denoise(x_t: Tensor, t: Tensor) -> Tensor:
-            clean: Tensor = denoiser(x_t, t, label)
-            return clean + strength * (clean - denoiser(x_t, t, away)) if strength else clean
+            clean = own(x_t, t)
+            return clean + strength * (clean - other(x_t, t))
 
         return denoise
 
