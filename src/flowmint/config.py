@@ -34,9 +34,10 @@ import polars as pl
 
 from flowmint.errors import LabelError, ReadError, SettingError, nearest
 from flowmint.evaluate.compare import INTRINSIC, Plan, Task
-from flowmint.evaluate.compare.result import Setting, Shortcuts  # noqa: TC001 - msgspec reads annotations at run time
+from flowmint.evaluate.compare.result import Shortcuts  # noqa: TC001 - msgspec reads annotations at run time
 from flowmint.flows.read import concatenate, read_table
 from flowmint.flows.split import CAPTURE
+from flowmint.generators.settings import Setting  # noqa: TC001 - the same
 from flowmint.progress import SILENT, Progress
 
 if TYPE_CHECKING:

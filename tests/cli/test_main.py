@@ -54,6 +54,42 @@ def test_balance_keeps_the_real_rows_first_and_unchanged(flowmint, train, flows,
     assert dict(balanced["Label"].value_counts().iter_rows()) == {"Benign": 60, "ARP_Spoofing": 60}
 
 
+def test_a_fit_takes_the_settings_of_its_generator(flowmint, train, tmp_path):
+    brief = ("--set", "steps=2", "--set", "autoencoder_steps=3", "--set", "width=16")
+    result = flowmint("fit", train, "--label", "Label", "--out", tmp_path / "model", *brief)
+    assert result.exit_code == 0, result.output
+    model = load_generator(tmp_path / "model")
+    assert (model.steps, model.autoencoder_steps, model.width) == (2, 3, 16)
+
+
+@pytest.mark.parametrize(
+    ("pair", "told"),
+    [
+        ("widht=16", "no setting 'widht'"),
+        ("width=7", "width is 7; give a whole number from 8 to 8192"),
+        ("width=wide", "width is 'wide'"),
+        ("effort=nan", "effort is nan"),
+    ],
+)
+def test_settings_that_a_generator_does_not_have_are_told_in_one_line(flowmint, train, tmp_path, pair, told):
+    result = flowmint("fit", train, "--label", "Label", "--out", tmp_path / "model", "--set", pair)
+    assert result.exit_code == 1
+    assert told in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == [train]
+
+
+def test_balance_takes_the_settings_of_its_generator(flowmint, train, tmp_path):
+    out = tmp_path / "out.csv"
+    result = flowmint(
+        "balance", train, "--label", "Label", "--out", out, "--generator", "smote", "--set", "neighbours=2000"
+    )
+    assert result.exit_code == 1
+    assert "neighbours is 2000; give a whole number from 1 to 1000" in result.stderr
+    model = ("--model", tmp_path, "--set", "neighbours=2")
+    assert flowmint("balance", train, "--label", "Label", "--out", out, *model).exit_code == 2
+
+
 def test_balance_tells_counts_and_place(flowmint, train, tmp_path):
     out = tmp_path / "balanced.parquet"
     result = flowmint("balance", train, "--label", "Label", "--out", out, "--generator", "random_oversampling")

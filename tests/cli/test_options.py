@@ -7,7 +7,7 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowmint.cli.options import check_folder, check_out, parse_targets
+from flowmint.cli.options import OPTIONS, check_folder, check_out, parse_settings, parse_targets
 from flowmint.errors import WriteError
 
 
@@ -29,6 +29,26 @@ def test_pairs_come_back_whatever_the_names(targets):
 def test_other_targets_are_refused(given_targets):
     with pytest.raises(typer.BadParameter):
         parse_targets(given_targets)
+
+
+def test_settings_are_numbers_truths_or_texts_as_they_look():
+    given = ["effort=0.5", "width=256", "standardised=true", "precision=float32", "steps=1e3"]
+    assert parse_settings(given) == {
+        "effort": 0.5,
+        "width": 256,
+        "standardised": True,
+        "precision": "float32",
+        "steps": 1000.0,
+    }
+    assert parse_settings(None) == {}
+
+
+@pytest.mark.parametrize(
+    "given", [["width"], ["=3"], ["width="], ["width=8", "width=9"], *([f"{o}=1"] for o in OPTIONS)]
+)
+def test_other_settings_are_refused(given):
+    with pytest.raises(typer.BadParameter, match="--set"):
+        parse_settings(given)
 
 
 @pytest.mark.parametrize("name", ["out.xlsx", "out", "absent/out.csv", "folder.csv"])

@@ -28,11 +28,13 @@ from flowmint.cli.options import (
     Quiet,
     Ray,
     Seed,
+    Settings,
     Source,
     Streamed,
     check_out,
     check_report,
     check_stream,
+    parse_settings,
     parse_targets,
 )
 
@@ -94,6 +96,7 @@ def balance(
     missing: Missing = "learn",
     rules: MintedRules = "auto",
     force_rules: ForceRules = False,
+    settings: Settings = None,
     quality: Quality = None,
     device: Device = None,
     ray: Ray = None,
@@ -105,9 +108,16 @@ def balance(
     """Mint rows of rare classes until every class has its target; real rows first, minted rows after."""
     targets: Target = parse_targets(target)
     _check_usage(model, generator, targets, rules, auto=auto, report=report)
-    name = generator or DEFAULT_GENERATOR
+    _check_settings(model, settings)
     learner = Learner(
-        name=name, missing=missing, rules=rules, force_rules=force_rules, seed=seed, quality=quality, device=device
+        name=generator or DEFAULT_GENERATOR,
+        missing=missing,
+        rules=rules,
+        force_rules=force_rules,
+        seed=seed,
+        quality=quality,
+        device=device,
+        settings=parse_settings(settings),
     )
     check_out(out, source=source.path)
     check_report(report, force=force)
@@ -233,6 +243,13 @@ def _check_streamed(model: Path | None, learn_rows: int | None, *, auto: bool, r
         raise typer.BadParameter(message)
 
 
+def _check_settings(model: Path | None, settings: list[str] | None) -> None:
+    """Refuse settings of what has learnt before."""
+    if model is not None and settings:
+        message = "--model has learnt before, and --set says how to learn; give one of them"
+        raise typer.BadParameter(message)
+
+
 def _generator(learner: Learner, model: Path | None) -> Generator:
     """Give what mints: a fitted model, or a generator that is to learn."""
     if model is None:
@@ -275,6 +292,7 @@ def _choose(table: pl.DataFrame, label: str, learner: Learner, progress: Progres
         rules=learner.rules,
         force_rules=learner.force_rules,
         quality=learner.quality,
+        settings=learner.settings,
         progress=progress,
     )
 
@@ -293,6 +311,7 @@ def _try(table: pl.DataFrame, label: str, learner: Learner, target: Target, prog
         rules=learner.rules,
         force_rules=learner.force_rules,
         quality=learner.quality,
+        settings=learner.settings,
         command=command_line(),
         progress=progress,
     )

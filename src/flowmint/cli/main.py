@@ -30,6 +30,7 @@ from flowmint.cli.options import (
     Quiet,
     Ray,
     Seed,
+    Settings,
     Source,
     Streamed,
     Workers,
@@ -37,6 +38,7 @@ from flowmint.cli.options import (
     check_out,
     check_stream,
     may_read_table,
+    parse_settings,
     reads_table,
 )
 
@@ -126,6 +128,7 @@ def fit(
     missing: Missing = "learn",
     rules: MintedRules = "auto",
     force_rules: ForceRules = False,
+    settings: Settings = None,
     device: Device = None,
     ray: Ray = None,
     workers: Workers = 1,
@@ -146,7 +149,15 @@ def fit(
     started = time.monotonic()
     _check_workers(ray, workers)
     name = generator or DEFAULT_GENERATOR
-    learner = Learner(name=name, missing=missing, rules=rules, force_rules=force_rules, seed=seed, device=device)
+    learner = Learner(
+        name=name,
+        missing=missing,
+        rules=rules,
+        force_rules=force_rules,
+        seed=seed,
+        device=device,
+        settings=parse_settings(settings),
+    )
     check_place(out, overwrite=force)
     check_folder(out)
     model = learner.make()

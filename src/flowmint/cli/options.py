@@ -17,17 +17,21 @@ from flowmint.errors import WriteError
 from flowmint.flows.faults import Faults
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
     import polars as pl
 
     from flowmint.flows.stream import Stream
     from flowmint.generators import Generator
+    from flowmint.generators.settings import Setting
     from flowmint.progress import Progress
 
 NAME_OF_LABEL = "Label"
 """The label column's name where the class comes from file names."""
+
+OPTIONS = ("seed", "missing", "rules", "force_rules", "quality", "device")
+"""Settings of generators that have an option of their own."""
 
 DEFAULT_GENERATOR = "latent_diffusion"
 """What learns and mints where nobody says."""
@@ -125,6 +129,15 @@ Ray = Annotated[
 ]
 Workers = Annotated[
     int, typer.Option("--workers", min=1, metavar="N", help="With --ray: how many processes train together.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="A setting of the generator that shall not be the usual one, such as effort=0.5 or tolerance=0.01; may be "
+        "repeated.",
+    ),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="The same seed gives the same result.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show neither progress nor summary.")]
@@ -363,6 +376,7 @@ class Learner:
         seed: Its seed.
         quality: How much time it takes to mint; None for what is usual.
         device: Where it computes; None for what is usual.
+        settings: Its other settings that shall not be the usual ones.
     """
 
     name: str
@@ -372,6 +386,7 @@ class Learner:
     seed: int
     quality: str | None = None
     device: str | None = None
+    settings: Mapping[str, Setting] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse to force what is not refused."""
@@ -393,7 +408,52 @@ class Learner:
             force_rules=self.force_rules,
             quality=self.quality,
             device=self.device,
+            settings=self.settings,
         )
+
+
+def parse_settings(given: Sequence[str] | None) -> dict[str, Setting]:
+    """Read what ``--set`` was given.
+
+    Args:
+        given: ``NAME=VALUE`` pairs; a value is a number, ``true`` or ``false``, or else a text.
+
+    Returns:
+        The settings by name, as `flowmint.make_generator` takes them.
+
+    Raises:
+        typer.BadParameter: It is none, a setting is there twice, or it is one that has an option of its own.
+
+    Examples:
+        >>> parse_settings(["effort=0.5", "width=256"])
+        {'effort': 0.5, 'width': 256}
+    """
+    settings: dict[str, Setting] = {}
+    for pair in given or ():
+        name, equals, value = pair.partition("=")
+        if not equals or not name or not value:
+            message = f"--set {pair!r}: give NAME=VALUE, such as effort=0.5"
+            raise typer.BadParameter(message)
+        if name in settings:
+            message = f"--set names the setting {name!r} twice; give it once"
+            raise typer.BadParameter(message)
+        if name in OPTIONS:
+            message = f"--set {pair!r}: {name} has an option of its own; give --{name.replace('_', '-')}"
+            raise typer.BadParameter(message)
+        settings[name] = _value(value)
+    return settings
+
+
+def _value(text: str) -> Setting:
+    """Read the value of a setting as what it looks like."""
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def parse_targets(given: Sequence[str] | None) -> int | dict[str, int] | None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from flowmint.generators import Generator
+    from flowmint.generators.settings import Setting
     from flowmint.progress import Stage
     from flowmint.rules.ruleset import Rules
 
@@ -116,6 +117,7 @@ def choose_targets(
     rules: str | Rules = "auto",
     force_rules: bool = False,
     quality: str | None = None,
+    settings: Mapping[str, Setting] | None = None,
     progress: Progress = SILENT,
 ) -> AutoTargets:
     """Choose per class whether and how much to mint.
@@ -132,6 +134,7 @@ def choose_targets(
         rules: What minted rows satisfy, as `flowmint.generators.make_generator` takes it.
         force_rules: Whether they are kept although more real rows break one of them than may.
         quality: How much time minting takes, as `flowmint.generators.make_generator` takes it.
+        settings: Settings of the generator that shall not be the usual ones, by name.
         progress: Shows how far the work is.
 
     Returns:
@@ -146,7 +149,14 @@ def choose_targets(
     rows, labels = split_label(table, label, at_least=2)
     Schema.infer(rows)
     make = partial(
-        make_generator, generator, seed=seed, missing=missing, rules=rules, force_rules=force_rules, quality=quality
+        make_generator,
+        generator,
+        seed=seed,
+        missing=missing,
+        rules=rules,
+        force_rules=force_rules,
+        quality=quality,
+        settings=settings,
     )
     make().check()
     names = labels.cast(pl.String)

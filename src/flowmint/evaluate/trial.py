@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from flowmint.evaluate.scores import Evaluation
     from flowmint.evaluate.utility import MulticlassScores
     from flowmint.generators import Generator
+    from flowmint.generators.settings import Setting
     from flowmint.rules.ruleset import Rules
 
 OTHERS = "all other classes"
@@ -88,6 +89,7 @@ def try_balance(
     rules: str | Rules = "auto",
     force_rules: bool = False,
     quality: str | None = None,
+    settings: Mapping[str, Setting] | None = None,
     command: str = "",
     progress: Progress = SILENT,
 ) -> Run:
@@ -104,6 +106,7 @@ def try_balance(
         rules: What minted rows satisfy, as `flowmint.generators.make_generator` takes it.
         force_rules: Whether they are kept although more real rows break one of them than may.
         quality: How much time minting takes, as `flowmint.generators.make_generator` takes it.
+        settings: Settings of the generator that shall not be the usual ones, by name.
         command: The command line to write down.
         progress: Shows how far the work is.
 
@@ -124,7 +127,15 @@ def try_balance(
     if not any(round(SHARE * counts[name]) for name in wanted):
         raise _no_rows(wanted)
     models = [
-        make_generator(generator, seed=seed, missing=missing, rules=rules, force_rules=force_rules, quality=quality)
+        make_generator(
+            generator,
+            seed=seed,
+            missing=missing,
+            rules=rules,
+            force_rules=force_rules,
+            quality=quality,
+            settings=settings,
+        )
         for seed in seeds
     ]
     tries = [_try(table, label=label, model=model, target=target, progress=progress) for model in models]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from flowmint.errors import SettingError, nearest
 from flowmint.generators.base import Generator
@@ -12,12 +13,14 @@ from flowmint.generators.folder import read_folder
 from flowmint.generators.gan import GAN
 from flowmint.generators.latent_diffusion import LatentDiffusion
 from flowmint.generators.oversample import Oversampler
+from flowmint.generators.settings import check_settings
 from flowmint.generators.vae import VAE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from flowmint.generators.settings import Setting
     from flowmint.rules.ruleset import Rules
 
 GENERATORS: dict[str, Callable[..., Generator]] = {
@@ -71,8 +74,9 @@ def make_generator(
     force_rules: bool = False,
     quality: str | None = None,
     device: str | None = None,
+    settings: Mapping[str, Setting] | None = None,
 ) -> Generator:
-    """Make a generator with its default settings.
+    """Make a generator.
 
     Args:
         name: A name in `GENERATORS`.
@@ -82,18 +86,33 @@ def make_generator(
         force_rules: Whether rules are kept although more real rows break one of them than may.
         quality: How much time sampling takes, see `Generator.at_quality`; None for what is usual.
         device: Where it computes: ``cpu``, ``cuda`` or ``auto``; None for what is usual.
+        settings: Those of its settings that shall not be the usual ones, by name. They count for more than ``seed``,
+            ``missing``, ``rules`` and ``force_rules``.
 
     Returns:
         The generator, not yet fitted.
 
     Raises:
-        SettingError: There is no generator of that name, it has no such quality, or there is no such device.
+        SettingError: There is no generator of that name, it has no such quality or setting, a setting is of the wrong
+            type or out of its range, or there is no such device.
     """
     if name not in GENERATORS:
         message = f"unknown generator {name!r}; {nearest(name, GENERATORS, show=len(GENERATORS))}"
         raise SettingError(message)
-    made = GENERATORS[name](seed=seed, missing=missing, rules=rules, force_rules=force_rules)
-    return made.at_quality(quality).on_device(device)
+    given = dict(settings or {})
+    _check_known(name, given)
+    usual = {"seed": seed, "missing": missing, "rules": rules, "force_rules": force_rules}
+    return GENERATORS[name](**{**usual, **given}).at_quality(quality).on_device(device)
+
+
+def _check_known(name: str, given: Mapping[str, Setting]) -> None:
+    """Refuse settings that a generator does not have, or not with such values."""
+    known = {part.name: part.default for part in fields(cast("Any", GENERATORS[name]()))}
+    for key in given:
+        if key not in known:
+            message = f"generator {name!r} has no setting {key!r}; {nearest(key, sorted(known))}"
+            raise SettingError(message)
+    check_settings(given, optional={key for key, usual in known.items() if usual is None})
 
 
 def load_generator(folder: str | Path, *, device: str | None = None) -> Generator:

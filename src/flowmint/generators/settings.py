@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from flowmint.errors import SettingError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+
+Setting: TypeAlias = bool | int | float | str | None
+"""A value of a setting, as run files and the command line can write it."""
 
 WHOLE: dict[str, tuple[int, int]] = {
     "seed": (0, 2**63 - 1),

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - msgspec reads annotations at run time
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import msgspec
 import polars as pl
 
 from flowmint.errors import LabelError, SettingError, nearest
-from flowmint.evaluate.compare.result import PlanAbout, Setting, Shortcuts
+from flowmint.evaluate.compare.result import PlanAbout, Shortcuts
 from flowmint.evaluate.evaluation import MEASURED
 from flowmint.evaluate.utility import available_detectors
 from flowmint.flows.schema import split_label
 from flowmint.flows.split import SplitRule
-from flowmint.generators import GENERATORS
-from flowmint.generators.settings import check_settings, is_whole
+from flowmint.generators import GENERATORS, make_generator
+from flowmint.generators.settings import Setting, is_whole
 
 if TYPE_CHECKING:
     from flowmint.generators import Generator
@@ -145,16 +145,8 @@ class Plan:
         Raises:
             SettingError: It has no such setting.
         """
-        given = dict(self.settings.get(name, {}))
-        made = GENERATORS[name]
-        probe = made()
-        known = {part.name for part in fields(cast("Any", probe))}
-        for key in given:
-            if key not in known:
-                message = f"generator {name!r} has no setting {key!r}; {nearest(key, sorted(known))}"
-                raise SettingError(message)
-        check_settings(given, optional={part.name for part in fields(cast("Any", probe)) if part.default is None})
-        return made(**{"seed": seed, "rules": self.rules, "force_rules": self.force_rules, **given})
+        given = self.settings.get(name)
+        return make_generator(name, seed=seed, rules=self.rules, force_rules=self.force_rules, settings=given)
 
     def about(self) -> PlanAbout:
         """Describe the plan for a result."""

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - msgspec reads annotations at run time
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import msgspec
 
 from flowmint.errors import ReadError
 from flowmint.evaluate.leakage import Leakage  # noqa: TC001 - the same
 from flowmint.evaluate.utility import DetectorScores
+from flowmint.generators.settings import Setting  # noqa: TC001 - the same
 
 VERSION = 1
 """Version of the JSON that `Comparison.to_json` gives."""
 
 Shortcuts = Literal["kept", "dropped"]
 Verdict = Literal["helps", "makes no difference", "hurts", "cannot be told", "not available"]
-Setting: TypeAlias = bool | int | float | str | None
-
 
 METRICS: tuple[str, ...] = tuple(part.name for part in fields(DetectorScores))
 """The measures of a detector; ``false_positive_rate`` is better low, the others high."""
