@@ -225,6 +225,19 @@ def test_rows_that_cannot_be_made_valid_are_minted_anew(monkeypatch):
     assert calls[1] == 50
 
 
+def test_the_last_row_that_lacks_is_found_where_few_can_be_made_valid(monkeypatch):
+    table, labels = flows_with_sums()
+    model = make("smote").fit(table, labels)
+    complete = Validity.complete
+
+    def seldom_valid(self, minted, schema, *, class_name):
+        whole, _ = complete(self, minted, schema, class_name=class_name)
+        return whole, np.arange(minted.height) % 50 == 49
+
+    monkeypatch.setattr(Validity, "complete", seldom_valid)
+    assert model.sample_table(10, label="a").height == 10
+
+
 def test_rows_that_never_become_valid_end_in_an_error(monkeypatch):
     model = make("smote").fit(*flows_with_sums())
 

@@ -52,7 +52,10 @@ if TYPE_CHECKING:
 Missing = Literal["learn", "drop", "error"]
 
 ATTEMPTS = 20
-"""How often rows that could not be made valid are minted anew."""
+"""How often rows are minted until as many are valid as are wanted: each time as many as are lacking."""
+
+LAST_ATTEMPTS, LAST_ROWS = 5, 256
+"""How often more are minted after that, and how many at least: the last few that lack are not left to their luck."""
 
 
 PART_ROWS = 1 << 18
@@ -492,16 +495,17 @@ class Generator(BaseEstimator, ABC):
         """Mint rows that satisfy every rule; those that could not be made valid are minted anew."""
         parts: list[pl.DataFrame] = []
         lacking, name = rows, self.classes_.names[code]
-        for attempt in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS + LAST_ATTEMPTS):
             again = seed if attempt == 0 else int(np.random.default_rng([seed, attempt]).integers(2**31))
-            minted = self._sample(lacking, code, again, progress)
+            wanted = lacking if attempt < ATTEMPTS else max(lacking, LAST_ROWS)
+            minted = self._sample(wanted, code, again, progress)
             whole, valid = self.validity_.complete(minted, self.schema_, class_name=name)
-            parts.append(whole if valid.all() else whole.filter(pl.Series(valid)))
+            parts.append((whole if valid.all() else whole.filter(pl.Series(valid))).head(lacking))
             lacking -= parts[-1].height
             if not lacking:
                 return pl.concat(parts)
         message = (
-            f"only {rows - lacking} of {rows} rows of class {name!r} could be made valid in {ATTEMPTS} attempts; "
+            f"only {rows - lacking} of {rows} rows of class {name!r} could be made valid in {ATTEMPTS + LAST_ATTEMPTS} attempts; "
             "fit with other rules, or with none (--rules none, rules='none')"
         )
         raise RuleError(message)
