@@ -132,6 +132,14 @@ def test_a_tolerance_ends_every_training_early(watch):
     assert watch.done.count(rest) == 3  # the autoencoder and two denoisers
 
 
+@pytest.mark.parametrize(("tolerance", "usual", "early"), [(None, 100, True), (None, 5000, False), (0.0, 100, False)])
+def test_large_tables_are_learnt_until_the_knee_unless_told_otherwise(monkeypatch, watch, tolerance, usual, early):
+    monkeypatch.setattr("flowmint.generators.denoising.USUAL_ROWS", usual)
+    monkeypatch.setattr("flowmint.generators.denoising.TOLERANCE", 1.0)
+    LatentDiffusion(steps=40, autoencoder_steps=40, width=16, tolerance=tolerance).fit(*make_table(), progress=watch)
+    assert watch.done.count(40 - 8) == (3 if early else 0)
+
+
 def test_rare_classes_come_partly_from_their_columns_and_others_do_not():
     table, labels = make_table()
     brief = {"steps": 20, "autoencoder_steps": 20, "width": 32, "evaluations": 4}

@@ -505,8 +505,8 @@ class Generator(BaseEstimator, ABC):
             if not lacking:
                 return pl.concat(parts)
         message = (
-            f"only {rows - lacking} of {rows} rows of class {name!r} could be made valid in {ATTEMPTS + LAST_ATTEMPTS} attempts; "
-            "fit with other rules, or with none (--rules none, rules='none')"
+            f"only {rows - lacking} of {rows} rows of class {name!r} could be made valid in "
+            f"{ATTEMPTS + LAST_ATTEMPTS} attempts; fit with other rules, or with none (--rules none, rules='none')"
         )
         raise RuleError(message)
 

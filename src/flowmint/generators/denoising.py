@@ -25,7 +25,7 @@ from flowmint.generators.base import Generator
 from flowmint.generators.chunks import Mint, mint_chunks, one_thread
 from flowmint.generators.separability import Separability, rare_classes
 from flowmint.generators.sharpness import Sharpness
-from flowmint.generators.sizes import BATCH_ROWS, Sizes
+from flowmint.generators.sizes import BATCH_ROWS, TOLERANCE, USUAL_ROWS, Sizes
 from flowmint.generators.strictness import CANDIDATES, Strictness
 from flowmint.generators.tensors import (
     class_weights,
@@ -145,7 +145,7 @@ class DenoisingGenerator(Generator):
     blocks: int = 2
     steps: int | None = None
     effort: float = 1.0
-    tolerance: float = 0.0
+    tolerance: float | None = None
     batch_rows: int | None = None
     learning_rate: float = 2e-3
     bandwidth: float = 0.15
@@ -177,7 +177,10 @@ class DenoisingGenerator(Generator):
             return denoiser.loss(points[rows] + self.bandwidth * kernel, labels[rows], generator)
 
         training = Training(
-            self.sizes_.steps, self.learning_rate, mixed=self._mixes(self.sizes_.width), tolerance=self.tolerance
+            self.sizes_.steps,
+            self.learning_rate,
+            mixed=self._mixes(self.sizes_.width),
+            tolerance=self._least_progress(len(raw)),
         )
         trainer.train(stage, denoiser, loss, training=training, generator=generator)
         self.denoiser_ = denoiser
@@ -185,6 +188,12 @@ class DenoisingGenerator(Generator):
     def _batch_rows(self, rows: int) -> int:
         """Tell how many rows to draw for each step, of so many."""
         return self.batch_rows or BATCH_ROWS
+
+    def _least_progress(self, rows: int) -> float:
+        """Tell at how little progress to stop learning from so many rows."""
+        if self.tolerance is not None:
+            return self.tolerance
+        return TOLERANCE if rows > USUAL_ROWS and find_device(self.device).type == "cpu" else 0.0
 
     def _mixes(self, width: int) -> bool:
         """Tell whether a network of so many units trains in mixed precision."""

@@ -115,7 +115,10 @@ class LatentDiffusion(DenoisingGenerator):
             self._measure_separability(table, codes, classes=classes, seed=seeds[3])
             if self.direct and rare.any():
                 kept = thin(codes, rare, seed=seeds[4])
-                direct = self._make_direct().set_params(batch_rows=self._batch_rows(table.height))
+                size = table.height  # what is learnt beside follows the whole table's size
+                direct = self._make_direct().set_params(
+                    batch_rows=self._batch_rows(size), tolerance=self._least_progress(size)
+                )
                 direct.learn_beside(self, table[kept], codes[kept], classes=classes, seed=seeds[4], trainer=trainer)
                 self.direct_ = direct
 
@@ -168,7 +171,7 @@ class LatentDiffusion(DenoisingGenerator):
             self.sizes_.autoencoder_steps,
             self.autoencoder_learning_rate,
             mixed=self._mixes(self._autoencoder_width),
-            tolerance=self.tolerance,
+            tolerance=self._least_progress(len(rows.normal)),
         )
         trainer.train("autoencoder", autoencoder, loss, training=training, generator=generator)
         return autoencoder

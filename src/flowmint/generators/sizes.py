@@ -9,7 +9,9 @@ The rule, with r rows, c classes and k columns that vary:
   r^(1/6) and c^(1/6), the denoiser's, which has far more to learn, with r^(1/2) and c^(1/2), to at most 12,000 each.
   `effort` multiplies both;
 * rows of a batch: 512; 256 where latent diffusion learns up to 5,000 rows without names (columns of more than two
-  categories), of which it learns hardly less in as many steps of half the rows (benchmarks/results/effort.md).
+  categories), of which it learns hardly less in as many steps of half the rows (benchmarks/results/effort.md);
+* tolerance (see `flowmint.diffusion.knee`): 0 up to 5,000 rows, 0.01 above, which takes a quarter less time and loses
+  little (benchmarks/results/fidelity_curve.md). On a GPU 0: its steps are recorded, and take no look at the loss.
 """
 
 from __future__ import annotations
@@ -27,6 +29,9 @@ USUAL_ROWS = 5_000
 
 BATCH_ROWS, SMALL_BATCH_ROWS = 512, 256
 """Rows of a batch, and of one where tables are small."""
+
+TOLERANCE = 0.01
+"""How little progress ends a training on more than `USUAL_ROWS` rows."""
 
 MOST_STEPS = 12_000
 """Steps of the longest training, at the usual effort."""
