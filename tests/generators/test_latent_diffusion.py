@@ -11,6 +11,7 @@ import torch
 
 from flowmint.errors import ModelError, SettingError
 from flowmint.generators import DataDiffusion, LatentDiffusion
+from flowmint.generators.cells import draw_mixed
 from flowmint.generators.denoising import MIXED_WIDTH, QUALITIES, DenoisingGenerator
 from flowmint.generators.latent_diffusion import check_rare, thin
 from flowmint.generators.separability import FEW_ROWS
@@ -102,18 +103,36 @@ def test_sizes_follow_the_data_unless_they_are_set():
 
 
 @pytest.mark.parametrize(
-    ("usual", "dropped", "rows"), [(USUAL_ROWS, ["port"], 256), (USUAL_ROWS, [], 512), (100, ["port"], 512)]
+    ("usual", "dropped", "batches"),
+    [
+        (USUAL_ROWS, ["port"], (256, 256)),
+        (USUAL_ROWS, [], (512, 512)),
+        (100, ["port"], (256, 512)),
+        (100, [], (512, 512)),
+    ],
 )
-def test_batches_are_smaller_where_tables_are_small_and_have_no_names(monkeypatch, usual, dropped, rows):
+def test_batches_are_smaller_where_tables_have_no_names_and_for_denoisers_where_they_are_small(
+    monkeypatch, usual, dropped, batches
+):
+    drawn = {"autoencoder": set(), "denoisers": set()}
+
+    def mixed(shape, count, **given):
+        drawn["autoencoder"].add(count)
+        return draw_mixed(shape, count, **given)
+
+    def draw(rows, count):
+        drawn["denoisers"].add(count)
+        return torch.randint(len(rows.cumulative), (count,), generator=rows.generator)
+
     monkeypatch.setattr("flowmint.generators.latent_diffusion.USUAL_ROWS", usual)
+    monkeypatch.setattr("flowmint.generators.latent_diffusion.draw_mixed", mixed)
+    monkeypatch.setattr("flowmint.generators.denoising.WeightedRows.draw", draw)
     table, labels = make_table()
-    brief = {"steps": 2, "autoencoder_steps": 2, "width": 16, "evaluations": 2, "seed": 0}
-    minted, same, other = (
-        LatentDiffusion(batch_rows=size, **brief).fit(table.drop(dropped), labels).sample(50, label="attack")
-        for size in (None, rows, 768 - rows)
-    )
-    assert minted.equals(same)
-    assert not minted.equals(other)
+    for given, wanted in ((None, batches), (100, (100, 100))):
+        drawn["autoencoder"].clear()
+        drawn["denoisers"].clear()
+        LatentDiffusion(batch_rows=given, steps=2, autoencoder_steps=2, width=16).fit(table.drop(dropped), labels)
+        assert drawn == {"autoencoder": {wanted[0]}, "denoisers": {wanted[1]}}
 
 
 def test_effort_multiplies_the_steps_that_are_not_set():

@@ -122,12 +122,14 @@ class LatentDiffusion(DenoisingGenerator):
                 direct.learn_beside(self, table[kept], codes[kept], classes=classes, seed=seeds[4], trainer=trainer)
                 self.direct_ = direct
 
-        small = self._batch_rows(table.height) <= SMALL_BATCH_ROWS
-        with beside(learn_columns, trainer, thread=small and pays(device=device)):
+        small = table.height <= USUAL_ROWS
+        thread = not self.encoder_.named and (small or bool(rare.any())) and pays(device=device)
+        with beside(learn_columns, trainer, thread=thread):
             self.autoencoder_ = self._fit_autoencoder(rows, seeds[1], trainer, weights=weights)
-            with torch.no_grad():
-                latents = self.autoencoder_.encode(rows.normal, rows.cells)
-            self._fit_denoiser(latents, codes, classes=classes, seed=seeds[2], trainer=trainer)
+            if small:
+                self._fit_latents(rows, codes, classes=classes, seed=seeds[2], trainer=trainer)
+        if not small:  # steps of wide networks are long enough to share
+            self._fit_latents(rows, codes, classes=classes, seed=seeds[2], trainer=trainer)
 
     def _make_direct(self) -> DataDiffusion:
         """Make what learns the columns themselves, with the settings that are shared."""
@@ -137,6 +139,9 @@ class LatentDiffusion(DenoisingGenerator):
     def _batch_rows(self, rows: int) -> int:
         small = rows <= USUAL_ROWS and not self.encoder_.named
         return self.batch_rows or (SMALL_BATCH_ROWS if small else BATCH_ROWS)
+
+    def _autoencoder_batch_rows(self) -> int:
+        return self.batch_rows or (BATCH_ROWS if self.encoder_.named else SMALL_BATCH_ROWS)
 
     def _make_autoencoder(self) -> Autoencoder:
         return Autoencoder(counts=self.cells_.counts, latent_dim=self.sizes_.dimensions, width=self._autoencoder_width)
@@ -150,7 +155,7 @@ class LatentDiffusion(DenoisingGenerator):
     ) -> Autoencoder:
         autoencoder = build(self._make_autoencoder, seed=seed, device=rows.normal.device)
         generator = torch.Generator(rows.normal.device).manual_seed(seed)
-        mixing, batch_rows = self._mixing(), self._batch_rows(len(rows.normal))
+        mixing, batch_rows = self._mixing(), self._autoencoder_batch_rows()
         # a wrong name spoils a row more than a number that is a little off
         worth = tuple(float(numbers_of(support)) for support in self.encoder_.modelled)
         source = None if weights is None else WeightedRows(weights.cumsum(0), generator)
@@ -175,6 +180,12 @@ class LatentDiffusion(DenoisingGenerator):
         )
         trainer.train("autoencoder", autoencoder, loss, training=training, generator=generator)
         return autoencoder
+
+    def _fit_latents(self, rows: CellRows, codes: Codes, *, classes: int, seed: int, trainer: Trainer) -> None:
+        """Train the denoiser on the latents of encoded rows."""
+        with torch.no_grad():
+            latents = self.autoencoder_.encode(rows.normal, rows.cells)
+        self._fit_denoiser(latents, codes, classes=classes, seed=seed, trainer=trainer)
 
     def _mixing(self) -> float:
         """Where names stand beside numbers, rows are further from each other than an autoencoder can guess."""

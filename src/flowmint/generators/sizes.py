@@ -8,8 +8,8 @@ The rule, with r rows, c classes and k columns that vary:
 * steps: 1,400 for the autoencoder and 700 for a denoiser up to 5,000 rows and 2 classes. The autoencoder's grow with
   r^(1/6) and c^(1/6), the denoiser's, which has far more to learn, with r^(1/2) and c^(1/2), to at most 12,000 each.
   `effort` multiplies both;
-* rows of a batch: 512; 256 where latent diffusion learns up to 5,000 rows without names (columns of more than two
-  categories), of which it learns hardly less in as many steps of half the rows (benchmarks/results/effort.md);
+* rows of a batch: 512; for latent diffusion of tables without names (columns of more than two categories) 256, but for
+  its denoiser of more than 5,000 rows: as many steps of half the rows teach hardly less (benchmarks/results/effort.md);
 * tolerance (see `flowmint.diffusion.knee`): 0 up to 5,000 rows, 0.01 above, which takes a quarter less time and loses
   little (benchmarks/results/fidelity_curve.md). On a GPU 0: its steps are recorded, and take no look at the loss.
 """
