@@ -6,10 +6,9 @@ against the real training rows. A run that was interrupted goes on where it stop
 some settings, ``--qualities`` samples what one fit has learnt at each quality.
 
     python benchmarks/fidelity.py --generators latent_diffusion,smote_standardised --out benchmarks/results/fidelity
-    python benchmarks/fidelity.py --seeds 74 --qualities fast,balanced,best --out benchmarks/results/fidelity_curve
-    python benchmarks/fidelity.py --seeds 74 --qualities balanced --settings tolerance=0.01,effort=0.5,effort=0.25 \
+    python benchmarks/fidelity.py --seeds 76,77 --qualities fast,balanced --out benchmarks/results/fidelity_curve
+    python benchmarks/fidelity.py --seeds 76 --qualities balanced --settings effort=0.5,effort=0.25,tolerance=0 \
         --out benchmarks/results/fidelity_curve
-    python benchmarks/fidelity.py --seeds 75 --qualities fast,balanced --out benchmarks/results/fidelity_curve
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ one thread and on all, alone and beside a busy process. ``start`` times how long
 Run all but ``curve`` and ``effort`` on a machine that does nothing else.
 
     python benchmarks/speed.py --data DATA --part rate --out benchmarks/results/sampling_speed
-    python benchmarks/speed.py --data DATA --part curve --solvers adams,fitted --seeds 60,61 \
+    python benchmarks/speed.py --data DATA --part curve --solvers adams,fitted --seeds 62,63 \
         --out benchmarks/results/quality_speed
     python benchmarks/speed.py --data DATA --part effort --seeds 30,31 --out benchmarks/results/effort
     python benchmarks/speed.py --data DATA --part beside --seeds 30,31 --out benchmarks/results/beside
