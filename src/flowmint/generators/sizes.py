@@ -10,8 +10,8 @@ The rule, with r rows, c classes and k columns that vary:
   `effort` multiplies both;
 * rows of a batch: 512; for latent diffusion of tables without names (columns of more than two categories) 256, but for
   its denoiser of more than 5,000 rows: as many steps of half the rows teach hardly less (benchmarks/results/effort.md);
-* tolerance (see `flowmint.diffusion.knee`): 0 up to 5,000 rows, 0.01 above, which takes a quarter less time and loses
-  little (benchmarks/results/fidelity_curve.md). On a GPU 0: its steps are recorded, and take no look at the loss.
+* tolerance (see `flowmint.diffusion.knee`): 0 up to 5,000 rows, 0.01 above, which takes less time and loses next to
+  nothing (benchmarks/results/fidelity_curve.md). On a GPU 0: its steps are recorded, and nobody looks at their loss.
 """
 
 from __future__ import annotations
