@@ -7,9 +7,10 @@ often as in the real rows. The sketch sees hundreds of thousands of distinct val
 
 Each size is made as one Parquet file, one CSV, and a folder of CSV captures whose names tell the class. Each verb runs
 in a process of its own with its defaults; seconds are those of the clock, peak memory is the process's resident set as
-the kernel counts it. A table is removed when it was measured.
+the kernel counts it, the processes that `sample` starts not among it. A table is removed when it was measured. A run that
+was interrupted goes on with the table at which it stopped.
 
-    python benchmarks/scale.py --data DATA --scratch FOLDER --sizes 1000000,5000000,20000000 \
+    python benchmarks/scale.py --data DATA --scratch FOLDER --sizes 5000000,20000000 --learn-rows 20000 --quality fast \
         --out benchmarks/results/scale
 """
 
@@ -138,6 +139,15 @@ def run_size(options: argparse.Namespace, kind: str, rows: int) -> Iterator[dict
     remove(place, model, out)
 
 
+def whole(results: Sequence[dict[str, Any]], kinds: Sequence[str]) -> list[dict[str, Any]]:
+    """Keep the results of tables of which every verb was measured."""
+    kept = []
+    for kind, rows in dict.fromkeys((each["kind"], each["rows"]) for each in results):
+        own = [each for each in results if (each["kind"], each["rows"]) == (kind, rows)]
+        kept += own if len(own) == (3 if kind == kinds[0] else 2) else []
+    return kept
+
+
 def remove(*places: Path) -> None:
     """Remove files and folders that are there."""
     for place in places:
@@ -212,11 +222,14 @@ def main() -> None:
         make(options.data, options.make, sizes[0], options.out)
         return
     options.scratch.mkdir(parents=True, exist_ok=True)
-    found: dict[str, Any] = {"machine": machine(), "generator": options.generator, "results": []}
+    store = options.out.with_suffix(".json")
+    before = whole(json.loads(store.read_text())["results"], options.kinds) if store.exists() else []
+    found: dict[str, Any] = {"machine": machine(), "generator": options.generator, "results": before}
     found |= {"learn_rows": options.learn_rows, "quality": options.quality}
+    done = {(each["kind"], each["rows"]) for each in before}
     for rows in sizes:
         for kind in options.kinds:
-            for result in run_size(options, kind, rows):
+            for result in run_size(options, kind, rows) if (kind, rows) not in done else ():
                 found["results"].append(result)
                 print(result, flush=True)
                 options.out.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
