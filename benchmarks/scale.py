@@ -7,8 +7,8 @@ often as in the real rows. The sketch sees hundreds of thousands of distinct val
 
 Each size is made as one Parquet file, one CSV, and a folder of CSV captures whose names tell the class. Each verb runs
 in a process of its own with its defaults; seconds are those of the clock, peak memory is the process's resident set as
-the kernel counts it, the processes that `sample` starts not among it. A table is removed when it was measured. A run that
-was interrupted goes on with the table at which it stopped.
+the kernel counts it, the processes that `sample` starts not among it. A table is removed when it was measured. A run
+that was interrupted goes on with the table at which it stopped.
 
     python benchmarks/scale.py --data DATA --scratch FOLDER --sizes 5000000,20000000 --learn-rows 20000 --quality fast \
         --out benchmarks/results/scale
