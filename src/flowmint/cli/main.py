@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,6 +49,8 @@ if TYPE_CHECKING:
     from flowmint.generators.checkpoint import Checkpoint
     from flowmint.generators.streamed import Reading
     from flowmint.progress import Progress
+
+    Given = tuple[pl.DataFrame, pl.Series] | Reading
 
 app = typer.Typer(
     cls=GuardedGroup,
@@ -142,7 +143,6 @@ def fit(
     from flowmint.cli.progress import bars
     from flowmint.diffusion.workers import joined
     from flowmint.flows.schema import split_label
-    from flowmint.generators.adherence import measure_adherence, tell_adherence
     from flowmint.generators.checkpoint import Checkpoint
     from flowmint.generators.folder import check_place
 
@@ -163,32 +163,35 @@ def fit(
     model = learner.make()
     checkpoint = Checkpoint.beside(out, replace=force)
     streamed = check_stream(source, stream=stream, learn_rows=learn_rows)
-    learn = partial(_fit, checkpoint=checkpoint, ray=ray, workers=workers)
     with (
         joined(device or "cpu") as first,
         told_where(lambda: checkpoint.reached),
         checkpoint if first else nullcontext(),
         bars(quiet=quiet or not first) as progress,
     ):
-        kept: Adherence | None = None
-        if streamed:
-            reading = _read_stream(model, source, out, learn_rows=learn_rows, progress=progress)
-            rows = reading.streamed.rows
-            model = learn(model, reading, progress=progress)
-            kept = tell_adherence(model)
+        table = None if streamed else source.read(progress)
+        if table is None:
+            given: Given = _read_stream(model, source, out, learn_rows=learn_rows, progress=progress)
         else:
-            table = source.read(progress)
             given = split_label(table, source.label_name, at_least=2)
-            rows = table.height
-            model = learn(model, given, progress=progress)
+        model = _fit(model, given, checkpoint=checkpoint, ray=ray, workers=workers, progress=progress)
         if not first:  # of the workers that torchrun started
             return
         model.save(out, overwrite=force)
-        if not quiet and not streamed:
-            kept = measure_adherence(model, table, label=source.label_name, progress=progress)
-    if kept is not None and not quiet:
+        kept = None if quiet else _count_broken(model, table, label=source.label_name, progress=progress)
+    if kept is not None:
+        rows = given[0].height if isinstance(given, tuple) else given.streamed.rows
         show.fitted(model, out, rows=rows, seconds=time.monotonic() - started)
         show.adherence(kept, wanted=model.rules)
+
+
+def _count_broken(model: Generator, table: pl.DataFrame | None, *, label: str, progress: Progress) -> Adherence:
+    """Count the rows that break rules; those of a streamed table were counted while it was read."""
+    from flowmint.generators.adherence import measure_adherence, tell_adherence
+
+    if table is None:
+        return tell_adherence(model)
+    return measure_adherence(model, table, label=label, progress=progress)
 
 
 def _check_workers(ray: str | None, workers: int) -> None:
@@ -200,7 +203,7 @@ def _check_workers(ray: str | None, workers: int) -> None:
 
 def _fit(
     model: Generator,
-    given: tuple[pl.DataFrame, pl.Series] | Reading,
+    given: Given,
     *,
     checkpoint: Checkpoint,
     ray: str | None,

@@ -9,7 +9,8 @@ The rule, with r rows, c classes and k columns that vary:
   r^(1/6) and c^(1/6), the denoiser's, which has far more to learn, with r^(1/2) and c^(1/2), to at most 12,000 each.
   `effort` multiplies both;
 * rows of a batch: 512; for latent diffusion of tables without names (columns of more than two categories) 256, but for
-  its denoiser of more than 5,000 rows: as many steps of half the rows teach hardly less (benchmarks/results/effort.md);
+  the denoisers of more than 5,000 rows: of small tables as many steps of half the rows teach hardly less
+  (benchmarks/results/effort.md), and the autoencoder of a large one is what a fit waits longest for on one core;
 * tolerance (see `flowmint.diffusion.knee`): 0 up to 5,000 rows, 0.01 above, which takes less time and loses next to
   nothing (benchmarks/results/fidelity_curve.md). On a GPU 0: its steps are recorded, and nobody looks at their loss.
 """
