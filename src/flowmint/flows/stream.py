@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from flowmint.errors import ReadError, WriteError
-from flowmint.flows.parse import NumbersNeededError, TextNeededError, widen
 from flowmint.flows.read import (
     Mark,
     Unseen,
@@ -27,24 +23,20 @@ from flowmint.flows.read import (
     check_columns,
     check_dtypes,
     check_exact,
-    check_lengths,
     extension_of,
     find_files,
-    note_faults,
     opened_csv,
-    whole_parquet,
     widest,
 )
 from flowmint.flows.schema import compare_columns
-from flowmint.progress import SILENT, Progress, Stage
+from flowmint.flows.segment import BATCH_ROWS, Segment, opened_parquet
+from flowmint.flows.spool import spool
+from flowmint.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from flowmint.flows.faults import Faults
-
-BATCH_ROWS = 1 << 17
-"""Rows that are in memory at once: some 40 MB of 39 columns."""
 
 STREAM_BYTES = 1 << 29
 """Tables that would take more memory than this are streamed: about 1.7 million rows of 40 columns."""
@@ -54,9 +46,6 @@ CELL_BYTES = 8
 
 COMPRESSED = 5
 """How many times smaller a compressed CSV is than what it holds, about."""
-
-SCRATCH_CODEC = ("zstd", 1)
-"""Compression of the scratch folder's files: to a tenth of a capture's CSV, a third where numbers have many digits."""
 
 
 def estimate_bytes(path: str | Path) -> int:
@@ -74,7 +63,7 @@ def estimate_bytes(path: str | Path) -> int:
     total = 0
     for file in find_files(Path(path)):
         if extension_of(file) == ".parquet":
-            with _parquet(file) as opened:
+            with opened_parquet(file) as opened:
                 total += opened.metadata.num_rows * len(opened.schema_arrow.names) * CELL_BYTES
         else:
             total += Mark.of(file).size * (1 if extension_of(file) == ".csv" else COMPRESSED)
@@ -84,89 +73,6 @@ def estimate_bytes(path: str | Path) -> int:
 def is_large(path: str | Path) -> bool:
     """Tell whether a table is to be streamed unless somebody says otherwise; see `STREAM_BYTES`."""
     return estimate_bytes(path) > STREAM_BYTES
-
-
-@dataclass(frozen=True, kw_only=True)
-class Segment:
-    """Rows of one file, as they lie in Parquet.
-
-    Attributes:
-        file: The file that the user gave, for messages.
-        path: Where the rows lie: the same, or a file of the scratch folder.
-        mark: What the file must still be when it is read; None in the scratch folder.
-        rows: How many rows.
-        stored: The columns as they are stored.
-        dtypes: The dtypes that the whole file has.
-        added: What is added to each row, by column.
-    """
-
-    file: Path
-    path: Path
-    mark: Mark | None
-    rows: int
-    stored: Mapping[str, pl.DataType]
-    dtypes: Mapping[str, pl.DataType]
-    added: Mapping[str, str]
-
-    @property
-    def schema(self) -> dict[str, pl.DataType]:
-        """The columns of what `batches` gives, as far as this file tells them."""
-        return {**self.dtypes, **dict.fromkeys(self.added, pl.String())}
-
-    def batches(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-        """Read the rows.
-
-        Args:
-            columns: Which columns.
-
-        Yields:
-            Up to `BATCH_ROWS` rows, in order.
-
-        Raises:
-            ReadError: The file changed, or is damaged.
-        """
-        own = [name for name in columns if name in self.dtypes]
-        with ExitStack() as checks:
-            if self.mark is not None:
-                self.mark.check(self.file)
-                checks.callback(self.mark.check, self.file)
-            parts = self._stored(own) if own else _empty(self.rows)
-            for part in parts if self.rows else ():
-                table = widen(part, {name: self.dtypes[name] for name in own}) if own else part
-                check_lengths(table, self.file)
-                added = [
-                    pl.repeat(value, part.height, dtype=pl.String, eager=True).alias(name)
-                    for name, value in self.added.items()
-                    if name in columns
-                ]
-                yield pl.DataFrame([*(table.get_columns() if own else ()), *added]).select(columns)
-
-    def _stored(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-        dtypes = {name: self.stored[name] for name in columns}
-        with _parquet(self.path) as opened:
-            for batch in opened.iter_batches(batch_size=BATCH_ROWS, columns=list(columns)):
-                table = cast("pl.DataFrame", pl.from_arrow(pa.Table.from_batches([batch])))
-                yield table.select(columns).cast(dtypes)  # type: ignore[arg-type]
-
-
-def _empty(rows: int) -> Iterator[pl.DataFrame]:
-    """Stand for rows of which no stored column is wanted."""
-    for start in range(0, rows, BATCH_ROWS):
-        yield pl.DataFrame({"": pl.repeat(None, min(BATCH_ROWS, rows - start), dtype=pl.Null, eager=True)})
-
-
-@contextmanager
-def _parquet(path: Path) -> Iterator[Any]:
-    """Open a Parquet file that is read column by column, little at a time, however large its row groups are."""
-    with whole_parquet(path):
-        try:
-            with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as opened:
-                yield opened
-        except OSError as error:
-            if error.errno is not None:  # the disk; without a number it is the library, about what it read
-                raise ReadError(f"{path} cannot be read: {error.strerror or error}") from error
-            why = str(error).splitlines()[0][:200]
-            raise ReadError(f"{path} is no whole Parquet file ({why}); is it cut short?") from error
 
 
 class Stream:
@@ -295,7 +201,7 @@ def open_stream(
             read = [
                 _open_parquet(file, wanted)
                 if extension_of(file) == ".parquet"
-                else _spool(file, wanted, folder / str(number), stage)
+                else spool(file, wanted, folder / str(number), stage)
                 for number, file in enumerate(files)
             ]
         schema = widest([segments[0].schema for segments in read], files)
@@ -321,7 +227,7 @@ def _check_headers(files: Sequence[Path], wanted: Wanted) -> None:
 
 def _header(file: Path, wanted: Wanted) -> list[str]:
     if extension_of(file) == ".parquet":
-        with _parquet(file) as opened:
+        with opened_parquet(file) as opened:
             names = list(opened.schema_arrow.names)
         check_columns(names, wanted, file)
         return names
@@ -334,7 +240,7 @@ def _header(file: Path, wanted: Wanted) -> list[str]:
 
 def _open_parquet(file: Path, wanted: Wanted) -> list[Segment]:
     mark = Mark.of(file)
-    with _parquet(file) as opened:
+    with opened_parquet(file) as opened:
         rows = int(opened.metadata.num_rows)
         stored = {n: dtype for n, dtype in pl.read_parquet_schema(file).items() if n not in wanted.drop}
     check_dtypes(stored, file)
@@ -342,101 +248,3 @@ def _open_parquet(file: Path, wanted: Wanted) -> list[Segment]:
     dtypes = {name: pl.String() if name in wanted.categorical else dtype for name, dtype in stored.items()}
     added = added_to(list(dtypes), file, wanted)
     return [Segment(file=file, path=file, mark=mark, rows=rows, stored=stored, dtypes=dtypes, added=added)]
-
-
-def _spool(file: Path, wanted: Wanted, folder: Path, stage: Stage) -> list[Segment]:
-    """Turn a CSV into files of Parquet; each holds pieces whose columns were found to be the same."""
-    mark, text, numbers = Mark.of(file), wanted.categorical, frozenset[str]()
-    spool = Spool(folder)
-    try:
-        while True:
-            with opened_csv(file, wanted, stage, text=text, numbers=numbers) as (parser, pieces):
-                try:
-                    for piece in pieces:
-                        spool.add(parser.add(piece))
-                    dtypes = parser.finish()
-                    note_faults(parser, wanted)
-                    break
-                except TextNeededError as needed:
-                    text |= needed.names
-                except NumbersNeededError as needed:
-                    numbers |= needed.names
-                finally:
-                    spool.close()
-            spool.clear()
-            stage = Unseen()  # these bytes were counted already
-    except OSError as error:
-        raise ReadError(f"{file} cannot be read: {error.strerror or error}") from error
-    finally:
-        mark.check(file)
-    added = added_to(list(dtypes), file, wanted)
-    parts = spool.parts or [(folder, 0, dtypes)]  # a header alone still has columns
-    return [
-        Segment(file=file, path=path, mark=None, rows=rows, stored=stored, dtypes=dtypes, added=added)
-        for path, rows, stored in parts
-        if rows or len(parts) == 1
-    ]
-
-
-class Spool:
-    """Writes tables one after the other to files of Parquet, a new file whenever the columns' dtypes change.
-
-    Args:
-        folder: Where to; made when the first table comes.
-
-    Attributes:
-        parts: The files: where, how many rows, and their columns.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._writer: Any = None
-        self._opened = 0
-        self.parts: list[tuple[Path, int, dict[str, pl.DataType]]] = []
-
-    def add(self, table: pl.DataFrame) -> None:
-        """Write a table.
-
-        Raises:
-            WriteError: The disk refuses.
-        """
-        with self._writing():
-            rows = table.to_arrow()
-            if self._writer is None or self.parts[-1][2] != table.schema:
-                self._begin(rows.schema, dict(table.schema))
-            self._writer.write_table(rows)
-        path, count, schema = self.parts[-1]
-        self.parts[-1] = (path, count + table.height, schema)
-
-    def _begin(self, schema: Any, dtypes: dict[str, pl.DataType]) -> None:  # noqa: ANN401 - pyarrow has no types
-        self.close()
-        self._folder.mkdir(exist_ok=True)
-        path = self._folder / f"{self._opened}.parquet"
-        self._opened += 1
-        codec, level = SCRATCH_CODEC
-        self._writer = pq.ParquetWriter(path, schema, compression=codec, compression_level=level)
-        self.parts.append((path, 0, dtypes))
-
-    def close(self) -> None:
-        """Finish the file that is open."""
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            with self._writing():
-                writer.close()
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, pa.ArrowException) as error:
-            why = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
-            raise WriteError(
-                f"the scratch folder {self._folder.parent} cannot be written: {why}; make room there, or give --out a "
-                "place with more room"
-            ) from error
-
-    def clear(self) -> None:
-        """Remove what was written."""
-        for path, _, _ in self.parts:
-            path.unlink()
-        self.parts = []
