@@ -142,6 +142,24 @@ def test_merging_few_values_is_counting_them_together(series, cut):
     assert_same(one.support(), sketch_of(series, batch=100).support())
 
 
+@given(
+    batches=st.lists(st.lists(st.one_of(st.none(), st.integers(0, 200)), max_size=60), min_size=1, max_size=20),
+    piece=st.sampled_from([1, 2, 4, 8]),
+)
+def test_pieces_of_a_power_of_two_batches_merge_to_what_all_rows_make(batches, piece):
+    column = Column("x", "integer", pl.Int64())
+    whole, merged = Sketch(column, most_values=12), Sketch(column, most_values=12)
+    for first in range(0, len(batches), piece):
+        part = Sketch(column, most_values=12)
+        for values in batches[first : first + piece]:
+            for made in (whole, part):
+                made.add(pl.Series("x", values, dtype=pl.Int64))
+        merged.merge(part)
+    assert (merged.rows, merged.error) == (whole.rows, whole.error)
+    if whole.rows:
+        assert_same(merged.support(), whole.support())
+
+
 def test_a_summary_of_few_values_stays_as_it_is():
     few = Summary.of(np.arange(10.0))
     assert few.reduced(10) is few

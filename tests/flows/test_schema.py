@@ -137,6 +137,12 @@ def test_classes_are_numbered_in_sorted_order(labels: pl.Series) -> None:
 
 
 @pytest.mark.parametrize("labels", LABELS, ids=lambda s: str(s.dtype))
+def test_the_classes_of_no_rows_are_numbers_too(labels: pl.Series) -> None:
+    codes = Classes.of(labels).codes(labels.clear())
+    assert (codes.dtype, codes.shape) == (np.int64, (0,))
+
+
+@pytest.mark.parametrize("labels", LABELS, ids=lambda s: str(s.dtype))
 def test_classes_survive_json(labels: pl.Series) -> None:
     classes = Classes.of(labels)
     back = Classes.from_json(json.loads(json.dumps(classes.to_json())))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import gzip
 import os
+import pickle
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -16,6 +18,7 @@ from polars.testing import assert_frame_equal
 
 from flowmint.errors import FlowmintError, LabelError, ReadError, WriteError
 from flowmint.flows import read, stream
+from flowmint.flows.faults import Faults
 from flowmint.flows.read import read_table
 from flowmint.flows.stream import estimate_bytes, is_large, open_stream
 from flowmint.flows.write import write_table
@@ -115,6 +118,90 @@ def test_batches_are_even_however_row_groups_are_cut(tmp_path, monkeypatch):
     with open_stream(path, scratch=tmp_path) as source:
         assert [batch.height for batch in source.batches()] == [4, 4, 3]
         assert [batch["x"].to_list() for batch in source.batches(["x"])][2] == [8, 9, 10]
+
+
+def travelled(thing):
+    """What arrives where a thing is sent to."""
+    return pickle.loads(pickle.dumps(thing))  # noqa: S301 - ours
+
+
+def elsewhere(work, jobs):
+    """A runner whose jobs and results travel, as those of a cluster do."""
+    for job in jobs:
+        yield travelled(travelled(work)(travelled(job)))
+
+
+def joined(batches, told):
+    return pl.concat(list(batches)), told
+
+
+@given(
+    heights=st.lists(st.integers(0, 40), min_size=1, max_size=4),
+    group=st.integers(1, 50),
+    batch=st.integers(1, 9),
+    piece=st.sampled_from([1, 2, 4]),
+    columns=st.sampled_from([None, ["x"], ["y", "x"], ["Label"]]),
+)
+@relaxed
+def test_pieces_hold_all_rows_in_order_however_files_and_row_groups_are_cut(
+    tmp_path, monkeypatch, heights, group, batch, piece, columns
+):
+    monkeypatch.setattr(stream, "BATCH_ROWS", batch)
+    monkeypatch.setattr(stream, "PIECE_BATCHES", piece)
+    folder = tmp_path / "captures"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    heights = [*heights, 3]
+    for number, rows in enumerate(heights):
+        values = {"x": range(rows), "y": [str(number)] * rows}
+        table = pl.DataFrame(values, schema={"x": pl.Int64, "y": pl.String})
+        table.write_parquet(folder / f"a{number}.parquet", row_group_size=group)
+    options = {"scratch": tmp_path, "label_from_name": True}
+    with open_stream(folder, **options) as source, open_stream(folder, runner=elsewhere, **options) as pieces:
+        whole = pl.concat(list(source.batches(columns)))
+        size = batch * piece
+        told = [str(number) for number in range(-(-whole.height // size))]
+        found = list(pieces.gather(joined, told, columns=columns))
+        assert [each for _, each in found] == told
+        assert all(table.height == size for table, _ in found[:-1])
+        assert_frame_equal(pl.concat([table for table, _ in found]), whole)
+        ((table, nothing),) = source.gather(joined, columns=columns)
+        assert_frame_equal(table, whole)
+        assert nothing is None
+
+
+def test_csv_files_are_read_elsewhere_as_here(tmp_path, monkeypatch):
+    monkeypatch.setattr(stream, "BATCH_ROWS", 2)
+    monkeypatch.setattr(stream, "PIECE_BATCHES", 1)
+    folder = tmp_path / "captures"
+    folder.mkdir()
+    (folder / "a1.csv").write_text("x,y\n1,2\nword,3\n4,5,6\n7,8\n")
+    (folder / "b1.csv").write_text("x,y\n1,2\n3\n5,0.5\n")
+    pl.DataFrame({"x": [6], "y": [2.5]}).write_parquet(folder / "c.parquet")
+    found = []
+    for runner in (None, elsewhere):
+        faults = Faults()
+        with open_stream(folder, scratch=tmp_path, label_from_name=True, faults=faults, runner=runner) as source:
+            found.append((pl.concat([table for table, _ in source.gather(joined)]), faults))
+    assert found[0][1] == found[1][1]
+    assert found[0][1].rows == 3
+    assert_frame_equal(found[0][0], found[1][0])
+
+
+@pytest.mark.parametrize("kind", ["table.csv", "table.parquet"])
+def test_a_table_that_another_machine_does_not_see_is_told(tmp_path, kind):
+    path = tmp_path / kind
+    write_table(pl.DataFrame({"x": [1], "Label": ["a"]}), path)
+
+    def blind(work, jobs):
+        shutil.move(path, tmp_path / "hidden")
+        return elsewhere(work, jobs)
+
+    with (
+        pytest.raises(ReadError, match=rf"{kind} is not there on .*, which was to read it; keep the table,"),
+        open_stream(path, scratch=tmp_path, runner=blind) as source,
+    ):
+        list(source.gather(joined))
 
 
 def test_the_class_alone_is_read_without_the_other_columns(tmp_path):

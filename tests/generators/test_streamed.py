@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,10 +13,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from flowmint.errors import LabelError, RuleError, SettingError, TableError
+from flowmint.encode.sketch import Sketch
+from flowmint.errors import LabelError, ReadError, RuleError, SettingError, TableError
 from flowmint.flows import stream
 from flowmint.flows.stream import open_stream
-from flowmint.generators import GENERATORS, load_generator
+from flowmint.generators import GENERATORS, load_generator, streamed
 from flowmint.generators.streamed import Census, Learnt, shares
 from flowmint.generators.tensors import class_weights
 from flowmint.progress import SILENT
@@ -150,6 +153,64 @@ def test_which_rows_are_drawn_does_not_depend_on_batches(tmp_path, monkeypatch, 
     assert expected["row"].is_sorted()
     monkeypatch.setattr(stream, "BATCH_ROWS", batch)
     assert_frame_equal(draw(), expected)
+
+
+def travelled(thing):
+    return pickle.loads(pickle.dumps(thing))  # noqa: S301 - ours
+
+
+def elsewhere(work, jobs):
+    """A runner whose jobs and results travel, as those of a cluster do."""
+    for job in jobs:
+        yield travelled(travelled(work)(travelled(job)))
+
+
+@dataclass
+class Small(Sketch):
+    """A sketch that most columns are too many values for to be counted exactly."""
+
+    most_values: int = 16
+
+
+@pytest.mark.parametrize("rules", ["auto", "none", "named"])
+@pytest.mark.parametrize("missing", ["learn", "drop"])
+@pytest.mark.parametrize("piece", [1, 4])
+def test_pieces_that_are_read_side_by_side_make_what_all_rows_make(tmp_path, monkeypatch, rules, missing, piece):
+    monkeypatch.setattr(stream, "BATCH_ROWS", 20)
+    monkeypatch.setattr(stream, "PIECE_BATCHES", piece)
+    monkeypatch.setattr(streamed, "Sketch", Small)
+    if rules == "named":
+        rules = str(tmp_path / "rules.toml")
+        text = 'format = 1\n[[rules]]\nname = "low"\nrule = "number <= 60"\n'
+        (tmp_path / "rules.toml").write_text(text, encoding="utf-8")
+    table = make_skewed().with_columns(rate=pl.when(pl.int_range(pl.len()) % 25 != 0).then("rate"))
+    void = pl.int_range(pl.len()).is_between(40, 59)  # a whole batch without a value
+    table = table.with_columns(rate=pl.when(~void).then("rate"))
+    table.write_parquet(tmp_path / "table.parquet", row_group_size=33)
+    found = []
+    for runner in (None, elsewhere):
+        with open_stream(tmp_path / "table.parquet", scratch=tmp_path, runner=runner) as source:
+            found.append(make("smote", rules=rules, missing=missing).read_stream(source, label="Label", rows=40))
+    here, there = found
+    assert_frame_equal(there.drawn.table, here.drawn.table)
+    np.testing.assert_array_equal(there.drawn.codes, here.drawn.codes)
+    assert there.drawn.finite == here.drawn.finite
+    assert there.validity.to_json() == here.validity.to_json()
+    assert there.streamed.invalid == here.streamed.invalid
+    np.testing.assert_array_equal(there.streamed.counts, here.streamed.counts)
+    for one, other in zip(there.streamed.encoder.supports, here.streamed.encoder.supports, strict=True):
+        np.testing.assert_array_equal(one.values, other.values)
+        np.testing.assert_array_equal(one.edges, other.edges)
+
+
+def test_rows_that_come_or_go_between_passes_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(stream, "BATCH_ROWS", 50)
+    make_skewed().write_parquet(tmp_path / "table.parquet")
+    with open_stream(tmp_path / "table.parquet", scratch=tmp_path) as source:
+        census = Census.take(source, "Label")
+        fewer = replace(census, pieces=census.pieces - 1)
+        with pytest.raises(ReadError, match="498 rows became 500 while they were read"):
+            Learnt(source, "Label", missing="learn", census=fewer).draw(60, seed=0, progress=SILENT)
 
 
 def test_each_row_of_a_class_is_as_likely_as_any_other(tmp_path):

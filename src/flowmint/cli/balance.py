@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,6 +33,7 @@ from flowmint.cli.options import (
     check_out,
     check_report,
     check_stream,
+    on_cluster,
     parse_settings,
     parse_targets,
 )
@@ -129,14 +129,14 @@ def balance(
         report=report,
         force=force,
         learn_rows=learn_rows,
-        minter=_minter(ray, out),
+        ray=ray,
         quiet=quiet,
     )
     mint = _generator(learner, model)
     streamed = check_stream(source, stream=stream, learn_rows=learn_rows)
     if streamed:
         _check_streamed(model, learn_rows, auto=auto, report=report)
-    with _connected(ray):
+    with on_cluster(ray):
         if streamed:
             _balance_large(source, mint, asked, seed=seed)
         else:
@@ -154,8 +154,19 @@ class _Asked:
     report: Path | None
     force: bool
     learn_rows: int | None
-    minter: Minter
+    ray: str | None
     quiet: bool
+
+    @property
+    def minter(self) -> Minter:
+        """What mints the rows of a class: this process, or a cluster, whose parts lie beside the output."""
+        from flowmint.balance import mint_here
+
+        if self.ray is None:
+            return mint_here
+        from flowmint.cluster import mint_parts_on_cluster
+
+        return partial(mint_parts_on_cluster, beside=self.out.resolve().parent, address=self.ray)
 
 
 def _balance_table(source: Source, mint: Generator, learner: Learner, asked: _Asked) -> None:
@@ -205,7 +216,7 @@ def _balance_stream(source: Source, mint: Generator, asked: _Asked, *, seed: int
     from flowmint.generators.streamed import LEARN_ROWS
     from flowmint.large import balance_stream
 
-    with source.stream(progress, beside=asked.out) as stream:
+    with source.stream(progress, beside=asked.out, ray=asked.ray) as stream:
         return balance_stream(
             stream,
             asked.out,
@@ -257,26 +268,6 @@ def _generator(learner: Learner, model: Path | None) -> Generator:
     from flowmint.generators import load_generator
 
     return load_generator(model, device=learner.device).at_quality(learner.quality)
-
-
-def _connected(ray: str | None) -> AbstractContextManager[object]:
-    """Be connected to a cluster, where one is asked for, before anything is learnt."""
-    if ray is None:
-        return nullcontext()
-    from flowmint.cluster import connected
-
-    return connected(ray)
-
-
-def _minter(ray: str | None, out: Path) -> Minter:
-    """Give what mints the rows of a class: this process, or a cluster, whose parts lie beside the output."""
-    from flowmint.balance import mint_here
-
-    if ray is None:
-        return mint_here
-    from flowmint.cluster import mint_parts_on_cluster
-
-    return partial(mint_parts_on_cluster, beside=out.resolve().parent, address=ray)
 
 
 def _choose(table: pl.DataFrame, label: str, learner: Learner, progress: Progress) -> AutoTargets:

@@ -37,6 +37,7 @@ from flowmint.cli.options import (
     check_out,
     check_stream,
     may_read_table,
+    on_cluster,
     parse_settings,
     reads_table,
 )
@@ -167,11 +168,12 @@ def fit(
         joined(device or "cpu") as first,
         told_where(lambda: checkpoint.reached),
         checkpoint if first else nullcontext(),
+        on_cluster(ray),
         bars(quiet=quiet or not first) as progress,
     ):
         table = None if streamed else source.read(progress)
         if table is None:
-            given: Given = _read_stream(model, source, out, learn_rows=learn_rows, progress=progress)
+            given: Given = _read_stream(model, source, out, learn_rows=learn_rows, ray=ray, progress=progress)
         else:
             given = split_label(table, source.label_name, at_least=2)
         model = _fit(model, given, checkpoint=checkpoint, ray=ray, workers=workers, progress=progress)
@@ -220,11 +222,13 @@ def _fit(
     return model.fit_reading(given, progress=progress, checkpoint=checkpoint)
 
 
-def _read_stream(model: Generator, source: Source, out: Path, *, learn_rows: int | None, progress: Progress) -> Reading:
+def _read_stream(
+    model: Generator, source: Source, out: Path, *, learn_rows: int | None, ray: str | None, progress: Progress
+) -> Reading:
     """Read what there is to learn from a table batch by batch."""
     from flowmint.generators.streamed import LEARN_ROWS
 
-    with source.stream(progress, beside=out) as stream:
+    with source.stream(progress, beside=out, ray=ray) as stream:
         return model.read_stream(
             stream, label=source.label_name, rows=learn_rows or LEARN_ROWS, at_least=2, progress=progress
         )

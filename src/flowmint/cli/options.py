@@ -6,6 +6,7 @@ import inspect
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from flowmint.flows.stream import Stream
+    from flowmint.flows.stream import Runner, Stream
     from flowmint.generators import Generator
     from flowmint.generators.settings import Setting
     from flowmint.progress import Progress
@@ -227,12 +228,13 @@ class Source:
             progress=progress,
         )
 
-    def stream(self, progress: Progress, *, beside: Path) -> AbstractContextManager[Stream]:
+    def stream(self, progress: Progress, *, beside: Path, ray: str | None = None) -> AbstractContextManager[Stream]:
         """Open the table as a stream.
 
         Args:
             progress: Shows how far CSV files are read.
             beside: The output; scratch files lie beside it.
+            ray: The cluster whose nodes read it, side by side; it is read here if absent.
 
         Returns:
             What gives the stream for the length of a ``with`` block.
@@ -251,8 +253,37 @@ class Source:
             drop=self.drop or (),
             delimiter=self.delimiter,
             faults=self.faults,
+            runner=_runner(ray),
             progress=progress,
         )
+
+
+def _runner(ray: str | None) -> Runner | None:
+    """Give what reads pieces of a table on a cluster, where one is asked for."""
+    if ray is None:
+        return None
+    from flowmint.cluster import Cluster
+
+    return Cluster(ray)
+
+
+def on_cluster(ray: str | None) -> AbstractContextManager[object]:
+    """Be connected to a cluster, where one is asked for, before anything is read or learnt.
+
+    Args:
+        ray: What ``--ray`` says.
+
+    Returns:
+        The connection, for the length of a ``with`` block.
+
+    Raises:
+        SettingError: Ray or the cluster is not there.
+    """
+    if ray is None:
+        return nullcontext()
+    from flowmint.cluster import connected
+
+    return connected(ray)
 
 
 def check_stream(source: Source, *, stream: bool | None, learn_rows: int | None) -> bool:

@@ -155,11 +155,12 @@ class Sketch:
         if odd.any():
             self.odd += [int((values == -np.inf).sum()), int((values == np.inf).sum()), int(np.isnan(values).sum())]
             values = values[~odd]
-        if len(values):
-            self._push(Summary.of(values).reduced(self.most_values))
+        self._push(Summary.of(values).reduced(self.most_values))  # of none too: which merge depends on batches alone
 
     def merge(self, other: Sketch) -> None:
         """Count what another sketch of the same column counted.
+
+        Where each but the last counted the same power of two of batches, this is what one would be of all batches.
 
         Raises:
             TableError: There are more than `MOST_NAMES` names.

@@ -267,6 +267,8 @@ class Classes:
         Raises:
             LabelError: A label is no known class.
         """
+        if labels.is_empty():
+            return np.zeros(0, dtype=np.int64)  # Polars gives no column of numbers then
         distinct = _plain(labels).unique()
         numbers = {value: self.code(value) for value in distinct.to_list()}
         old, new = pl.Series(distinct), pl.Series(list(numbers.values()), dtype=pl.Int64)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,6 +31,7 @@ class Segment:
         file: The file that the user gave, for messages.
         path: Where the rows lie: the same, or a file of the scratch folder.
         mark: What the file must still be when it is read; None in the scratch folder.
+        first: The first of the rows, counted from 0.
         rows: How many rows.
         stored: The columns as they are stored.
         dtypes: The dtypes that the whole file has.
@@ -39,6 +41,7 @@ class Segment:
     file: Path
     path: Path
     mark: Mark | None
+    first: int = 0
     rows: int
     stored: Mapping[str, pl.DataType]
     dtypes: Mapping[str, pl.DataType]
@@ -48,6 +51,11 @@ class Segment:
     def schema(self) -> dict[str, pl.DataType]:
         """The columns of what `batches` gives, as far as this file tells them."""
         return {**self.dtypes, **dict.fromkeys(self.added, pl.String())}
+
+    def cut(self, first: int, last: int) -> Segment:
+        """Leave out the rows before ``first`` and from ``last`` on, counted from this segment's first."""
+        first, last = max(first, 0), min(last, self.rows)
+        return replace(self, first=self.first + first, rows=last - first)
 
     def batches(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         """Read the rows.
@@ -80,9 +88,24 @@ class Segment:
     def _stored(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         dtypes = {name: self.stored[name] for name in columns}
         with opened_parquet(self.path) as opened:
-            for batch in opened.iter_batches(batch_size=BATCH_ROWS, columns=list(columns)):
-                table = cast("pl.DataFrame", pl.from_arrow(pa.Table.from_batches([batch])))
-                yield table.select(columns).cast(dtypes)  # type: ignore[arg-type]
+            groups, skip = _groups(opened.metadata, self.first, self.rows)
+            left = self.rows
+            for batch in opened.iter_batches(batch_size=BATCH_ROWS, row_groups=groups, columns=list(columns)):
+                wanted = batch.slice(skip, left)
+                skip, left = max(skip - batch.num_rows, 0), left - wanted.num_rows
+                if wanted.num_rows:
+                    table = cast("pl.DataFrame", pl.from_arrow(pa.Table.from_batches([wanted])))
+                    yield table.select(columns).cast(dtypes)  # type: ignore[arg-type]
+                if not left:
+                    return
+
+
+def _groups(metadata: Any, first: int, rows: int) -> tuple[list[int], int]:  # noqa: ANN401 - pyarrow has no types
+    """Find the row groups that hold rows, and how many rows of the first of them come before."""
+    ends = np.cumsum([metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)])
+    start = int(np.searchsorted(ends, first, side="right"))
+    stop = int(np.searchsorted(ends, first + rows, side="left")) + 1
+    return list(range(start, min(stop, len(ends)))), first - (int(ends[start - 1]) if start else 0)
 
 
 def _empty(rows: int) -> Iterator[pl.DataFrame]:

@@ -7,14 +7,18 @@ there. Either way batches hold the same rows whatever the files look like, and a
 
 from __future__ import annotations
 
+import platform
 import tempfile
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import polars as pl
 
 from flowmint.errors import ReadError, WriteError
+from flowmint.flows.faults import Faults
 from flowmint.flows.read import (
     Mark,
     Unseen,
@@ -31,12 +35,16 @@ from flowmint.flows.read import (
 from flowmint.flows.schema import compare_columns
 from flowmint.flows.segment import BATCH_ROWS, Segment, opened_parquet
 from flowmint.flows.spool import spool
-from flowmint.progress import SILENT, Progress
+from flowmint.progress import SILENT, Progress, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from flowmint.flows.faults import Faults
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+PIECE_BATCHES = 8
+"""Batches of the pieces that a runner reads side by side; a power of two, so that sketches merge as if never cut."""
 
 STREAM_BYTES = 1 << 29
 """Tables that would take more memory than this are streamed: about 1.7 million rows of 40 columns."""
@@ -75,22 +83,95 @@ def is_large(path: str | Path) -> bool:
     return estimate_bytes(path) > STREAM_BYTES
 
 
+class Runner(Protocol):
+    """Does jobs side by side elsewhere, such as `flowmint.cluster.Cluster`."""
+
+    def __call__(self, work: Callable[[Job], Result], jobs: Sequence[Job]) -> Iterator[Result]:
+        """Do jobs and give their results in the jobs' order; what a job raises is raised here."""
+        ...
+
+
 class Stream:
     """The rows of a table, batch by batch, as often as they are asked for.
 
     Args:
         segments: Where the rows lie, in order.
         schema: The columns.
+        runner: Reads pieces of the rows side by side; they are read here, one after the other, if absent.
 
     Attributes:
         schema: The columns in order, with the dtypes that all files share.
         rows: How many rows there are.
+        runner: What reads pieces.
     """
 
-    def __init__(self, segments: Sequence[Segment], schema: Mapping[str, pl.DataType]) -> None:
+    def __init__(
+        self, segments: Sequence[Segment], schema: Mapping[str, pl.DataType], *, runner: Runner | None = None
+    ) -> None:
         self._segments = tuple(segments)
         self.schema = dict(schema)
         self.rows = sum(segment.rows for segment in segments)
+        self.runner = runner
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that are read."""
+        return list(dict.fromkeys(segment.path for segment in self._segments))
+
+    @property
+    def pieces(self) -> list[Stream]:
+        """The rows in order, cut into those that a runner reads at once; all of them where there is none.
+
+        Pieces of `PIECE_BATCHES` batches: what is gathered of them is what is gathered of all, see
+        `flowmint.encode.sketch.Sketch.merge`.
+        """
+        if self.runner is None:
+            return [self]
+        size = PIECE_BATCHES * BATCH_ROWS
+        return [self._cut(first, first + size) for first in range(0, self.rows, size)]
+
+    def _cut(self, first: int, last: int) -> Stream:
+        kept, before = [], 0
+        for segment in self._segments:
+            if before < last and before + segment.rows > first:
+                kept.append(segment.cut(first - before, last - before))
+            before += segment.rows
+        return Stream(kept, self.schema)
+
+    def gather(
+        self,
+        work: Callable[[Iterator[pl.DataFrame], Any], Result],
+        told: Sequence[Any] | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+        name: str = "reading",
+        progress: Progress = SILENT,
+    ) -> Iterator[Result]:
+        """Read all rows once, piece by piece.
+
+        Args:
+            work: Makes something of the batches of a piece and of what it is told of it. A runner may send it away.
+            told: What it is told of each piece; None if absent.
+            columns: As for `batches`, like the following.
+            name: What progress calls the pass.
+            progress: Shows how far it is.
+
+        Yields:
+            What was made of each piece, in order.
+
+        Raises:
+            ReadError: A file changed, vanished or is damaged.
+        """
+        pieces = self.pieces
+        known = [None] * len(pieces) if told is None else told
+        if self.runner is None:
+            yield work(self.batches(columns, name=name, progress=progress), known[0])
+            return
+        jobs = [_Piece(piece, each, columns) for piece, each in zip(pieces, known, strict=True)]
+        with progress.stage(name, total=self.rows, unit="rows") as stage:
+            for piece, found in zip(pieces, self.runner(partial(_make, work), jobs), strict=True):
+                stage.advance(piece.rows)
+                yield found
 
     def batches(
         self, columns: Sequence[str] | None = None, *, name: str = "reading", progress: Progress = SILENT
@@ -128,6 +209,21 @@ class Stream:
                 )
 
 
+@dataclass(frozen=True)
+class _Piece:
+    """Rows to read elsewhere: what they are, what is told of them, and which columns."""
+
+    rows: Stream
+    told: Any
+    columns: Sequence[str] | None
+
+
+def _make(work: Callable[[Iterator[pl.DataFrame], Any], Result], piece: _Piece) -> Result:
+    """Make of a piece elsewhere what there is to make."""
+    _check_here(*piece.rows.paths)
+    return work(piece.rows.batches(piece.columns), piece.told)
+
+
 def _even(parts: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
     """Cut parts anew, so that each has so many rows but for the last."""
     held: list[pl.DataFrame] = []
@@ -155,6 +251,7 @@ def open_stream(
     drop: Collection[str] = (),
     delimiter: str | None = None,
     faults: Faults | None = None,
+    runner: Runner | None = None,
     progress: Progress = SILENT,
 ) -> Iterator[Stream]:
     """Open a table that may be larger than memory, for the length of a ``with`` block.
@@ -169,6 +266,8 @@ def open_stream(
         drop: Columns to leave out.
         delimiter: What separates the cells of a CSV.
         faults: Where malformed rows of CSV files are counted, and so skipped.
+        runner: Reads CSV files, and later pieces of all rows, side by side, where ``path`` and ``scratch`` are the
+            same; they are read here if absent.
         progress: Shows how far CSV files are read.
 
     Yields:
@@ -189,26 +288,66 @@ def open_stream(
         delimiter=delimiter,
         faults=faults,
     )
-    files = find_files(place)
+    files = find_files(place if runner is None else place.resolve())
     _check_headers(files, wanted)
-    texts = [file for file in files if extension_of(file) != ".parquet"]
     with ExitStack() as stack:
         try:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=scratch, prefix=".flowmint-")))
+            made = stack.enter_context(tempfile.TemporaryDirectory(dir=scratch, prefix=".flowmint-"))
         except OSError as error:
             raise WriteError(f"{scratch} cannot hold scratch files: {error.strerror or error}") from error
-        with progress.stage("reading", total=sum(Mark.of(file).size for file in texts), unit="bytes") as stage:
-            read = [
-                _open_parquet(file, wanted)
-                if extension_of(file) == ".parquet"
-                else spool(file, wanted, folder / str(number), stage)
-                for number, file in enumerate(files)
-            ]
+        read = _read_files(files, wanted, Path(made).resolve(), runner, progress)
         schema = widest([segments[0].schema for segments in read], files)
-        stream = Stream([segment for segments in read for segment in segments], schema)
+        stream = Stream([segment for segments in read for segment in segments], schema, runner=runner)
         if not stream.rows:
             raise ReadError(f"{place} has a header but no rows; give a table with at least one row")
         yield stream
+
+
+def _read_files(
+    files: Sequence[Path], wanted: Wanted, folder: Path, runner: Runner | None, progress: Progress
+) -> list[list[Segment]]:
+    """Find out what each file holds; CSV files go to a folder as Parquet."""
+    jobs = [(file, folder / str(n)) for n, file in enumerate(files) if extension_of(file) != ".parquet"]
+    with progress.stage("reading", total=sum(Mark.of(file).size for file, _ in jobs), unit="bytes") as stage:
+        spooled = _spooled(jobs, wanted, runner, stage)
+        return [_open_parquet(file, wanted) if extension_of(file) == ".parquet" else next(spooled) for file in files]
+
+
+def _spooled(
+    jobs: Sequence[tuple[Path, Path]], wanted: Wanted, runner: Runner | None, stage: Stage
+) -> Iterator[list[Segment]]:
+    """Turn CSV files into Parquet, here or by a runner, in order."""
+    if runner is None:
+        for file, folder in jobs:
+            yield spool(file, wanted, folder, stage)
+        return
+    for (file, _), (segments, faults) in zip(jobs, runner(partial(_spool, wanted), jobs), strict=True):
+        stage.advance(Mark.of(file).size)
+        if wanted.faults is not None and faults is not None:
+            wanted.faults.add(faults.rows, faults.first)
+        yield segments
+
+
+def _spool(wanted: Wanted, job: tuple[Path, Path]) -> tuple[list[Segment], Faults | None]:
+    """Turn a CSV file into Parquet elsewhere, and count its faults apart."""
+    file, folder = job
+    _check_here(file, folder.parent)
+    own = replace(wanted, faults=None if wanted.faults is None else Faults())
+    return spool(file, own, folder, Unseen()), own.faults
+
+
+def _check_here(*places: Path) -> None:
+    """Make sure that what this machine is to read or write is there.
+
+    Raises:
+        ReadError: It is not.
+    """
+    for place in places:
+        if not place.exists():
+            raise ReadError(
+                f"{place} is not there on {platform.node()}, which was to read it; keep the table, and the folder that "
+                "--out is in, where all machines see them"
+            )
 
 
 def _check_headers(files: Sequence[Path], wanted: Wanted) -> None:

@@ -117,16 +117,25 @@ class Tally:
 
     def add(self, report: Report) -> None:
         """Count a batch, the rules being the same each time."""
-        told = []
-        for old, new in zip(self._told or report.rules, report.rules, strict=True):
-            before = (old.rows, old.broken, old.examples) if self._told else (0, 0, ())
-            examples = (*before[2], *(self.rows + row for row in new.examples))[:EXAMPLES]
-            told.append(
-                RuleReport(rule=new.rule, rows=before[0] + new.rows, broken=before[1] + new.broken, examples=examples)
+        batch = Tally()
+        batch.rows, batch.invalid, batch._told = report.rows, int((~report.valid).sum()), report.rules
+        self.merge(batch)
+
+    def merge(self, other: Tally) -> None:
+        """Count what another counted of the rows that follow, by the same rules."""
+        nothing = tuple(RuleReport(rule=each.rule, rows=0, broken=0, examples=()) for each in other._told)
+        if other._told:
+            self._told = tuple(
+                RuleReport(
+                    rule=new.rule,
+                    rows=old.rows + new.rows,
+                    broken=old.broken + new.broken,
+                    examples=(*old.examples, *(self.rows + row for row in new.examples))[:EXAMPLES],
+                )
+                for old, new in zip(self._told or nothing, other._told, strict=True)
             )
-        self._told = tuple(told)
-        self.rows += report.rows
-        self.invalid += int((~report.valid).sum())
+        self.rows += other.rows
+        self.invalid += other.invalid
 
     @property
     def broken(self) -> tuple[RuleReport, ...]:

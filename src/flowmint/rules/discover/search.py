@@ -204,6 +204,13 @@ class Recount:
                     (rule, count.plus(Count.of(rule.condition, piece), rule.condition)) for rule, count in self._counts
                 ]
 
+    def merge(self, other: Recount) -> None:
+        """Count what another counted of other rows, by the same rules."""
+        self._counts = [
+            (rule, count.plus(more, rule.condition))
+            for (rule, count), (_, more) in zip(self._counts, other._counts, strict=True)
+        ]
+
     @property
     def rules(self) -> tuple[Rule, ...]:
         """The rules that at most `MOST_BROKEN` of all applicable rows break, with what all rows say of them."""

@@ -14,9 +14,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
-from flowmint.cluster import _fit_worker, connected, fit_on_cluster, mint_on_cluster
-from flowmint.errors import SettingError
+from flowmint.cluster import Cluster, connected, fit_on_cluster, jobs, mint_on_cluster
+from flowmint.cluster.fit import _fit_worker
+from flowmint.errors import FlowmintError, SettingError, TableError
+from flowmint.flows import stream
+from flowmint.flows.faults import Faults
 from flowmint.flows.stream import open_stream
 from flowmint.generators import VAE, Oversampler
 from flowmint.generators.checkpoint import Checkpoint
@@ -175,6 +179,67 @@ def test_balancing_writes_what_one_machine_does(streamed, cluster, tmp_path):
         written.append(out.read_bytes())
     assert written[0] == written[1]
     assert pl.read_parquet(out)["label"].value_counts()["count"].n_unique() == 1
+
+
+def squared(number):
+    return number * number
+
+
+def end_at_three(number):
+    if number == 3:
+        os._exit(1)
+    return number
+
+
+def refuse_three(number):
+    if number == 3:
+        message = "three cannot be"
+        raise TableError(message)
+    return number
+
+
+@rays_own_warnings
+def test_results_come_in_the_order_of_jobs_and_errors_as_they_were_raised(cluster):
+    runner = Cluster(cluster.address)
+    assert list(runner(squared, range(20))) == [number**2 for number in range(20)]
+    assert list(runner(squared, [])) == []
+    with pytest.raises(TableError, match=r"^three cannot be$"):
+        list(runner(refuse_three, range(5)))
+
+
+@rays_own_warnings
+def test_a_job_that_ends_its_process_each_time_is_told_in_a_sentence(cluster, monkeypatch):
+    monkeypatch.setattr(jobs, "RETRIES", 1)
+    with pytest.raises(FlowmintError, match=r"a job was lost 2 times .*; repeat the command to go on"):
+        list(Cluster(cluster.address)(end_at_three, range(5)))
+
+
+@rays_own_warnings
+def test_pieces_of_a_table_that_nodes_read_make_what_one_machine_reads(cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr(stream, "PIECE_BATCHES", 1)
+    rng = np.random.default_rng(5)
+    rows, folder = 300_000, tmp_path / "captures"
+    folder.mkdir()
+    for name, low in (("Mirai1", 0), ("Benign1", 50_000), ("Benign2", 90_000)):
+        values = {"size": rng.integers(low, low + 200_000, rows // 3), "port": rng.choice(["a", "b"], rows // 3)}
+        pl.DataFrame(values).with_columns(twice=2 * pl.col("size")).write_csv(folder / f"{name}.csv")
+    with (folder / "Benign1.csv").open("a") as file:
+        file.write("1,2\n")
+    found = []
+    for runner in (None, Cluster(cluster.address)):
+        faults = Faults()
+        with open_stream(folder, scratch=tmp_path, label_from_name=True, faults=faults, runner=runner) as opened:
+            assert len(opened.pieces) == (1 if runner is None else 3)
+            reading = Oversampler(method="smote").read_stream(opened, label="Label", rows=5000)
+        found.append((reading, faults))
+    (here, told), (there, retold) = found
+    assert told == retold
+    assert told.rows == 1
+    assert_frame_equal(there.drawn.table, here.drawn.table)
+    assert there.validity.to_json() == here.validity.to_json()
+    for one, other in zip(there.streamed.encoder.supports, here.streamed.encoder.supports, strict=True):
+        np.testing.assert_array_equal(one.values, other.values)
+        np.testing.assert_array_equal(one.edges, other.edges)
 
 
 def test_what_the_user_can_mend_is_told_once(tmp_path):
