@@ -17,13 +17,14 @@ import math
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from flowmint.diffusion import workers
+from flowmint.diffusion.adamw import AdamW, Pace, one_cycle
 from flowmint.diffusion.capture import checked
 from flowmint.diffusion.knee import Knee
 
@@ -38,8 +39,8 @@ State = dict[str, Tensor]
 """What a training is after a step, by name."""
 
 
-MOMENTS = {"means": "exp_avg", "squares": "exp_avg_sq"}
-"""AdamW's averages of the gradient and of its square, by the names that a state gives them."""
+PARTS = ("weights", "averages", "means", "squares")
+"""What a training keeps of each weight: itself, its average, and AdamW's averages of its gradient and its square."""
 
 
 @dataclass(frozen=True)
@@ -179,25 +180,14 @@ class Learner:
         self.averaged = deepcopy(module)
         self.weights: list[Tensor] = list(module.parameters())
         self.averages: list[Tensor] = list(self.averaged.parameters())
-        self.optimiser = torch.optim.AdamW(
-            self.weights,
-            lr=training.learning_rate,
-            weight_decay=training.weight_decay,
-            betas=(0.9 if training.momentum is None else training.momentum, training.memory),
-            fused=True,
-        )
+        self.optimiser = AdamW(self.weights, weight_decay=training.weight_decay, memory=training.memory)
         self.knee = Knee(training.steps, training.tolerance, self.weights[0].device) if training.tolerance else None
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser,
-            max_lr=training.learning_rate,
-            total_steps=max(training.steps, 2),
-            pct_start=0.15,
-            cycle_momentum=training.momentum is None,
-        )
+        self.pace = self._pace(0)
 
     def draw_gradient(self) -> None:
         """Draw a batch and leave the gradient of its mean loss in the weights."""
-        self.optimiser.zero_grad(set_to_none=True)
+        for weight in self.weights:
+            weight.grad = None
         # weights are cast anew each time: a graph that is replayed must not use those of another step
         with torch.autocast(
             self.weights[0].device.type, torch.bfloat16, enabled=self.training.mixed, cache_enabled=False
@@ -213,7 +203,7 @@ class Learner:
         self.gradient()
         workers.average(weight.grad for weight in self.weights if weight.grad is not None)
         nn.utils.clip_grad_norm_(self.weights, 1.0)
-        self.optimiser.step()
+        self.optimiser.step(self.pace)
         self.index += 1
         self._turn()
         decay = min(training.average, self.index / (9 + self.index)) if training.average else 0.0
@@ -228,9 +218,13 @@ class Learner:
         """Let the learning rate follow the number of steps."""
         place = self.index if self.knee is None else self.knee.place(self.index)
         if 0 < place < self.training.steps:
-            told = {"last_epoch": place - 1, "_step_count": place + 1}
-            self.schedule.load_state_dict(self.schedule.state_dict() | told)
-            self.schedule.step()
+            self.pace = self._pace(place)
+
+    def _pace(self, place: int) -> Pace:
+        """Tell how fast the step at a place of the cycle goes."""
+        training = self.training
+        pace = one_cycle(place, steps=training.steps, highest=training.learning_rate)
+        return pace if training.momentum is None else replace(pace, momentum=training.momentum)
 
     def end(self) -> None:
         """Leave the averaged weights in the module, in evaluation mode."""
@@ -239,34 +233,28 @@ class Learner:
 
     def state(self) -> Iterator[tuple[str, Tensor]]:
         """Give the names and tensors of all that a step changes and that does not follow from their number."""
-        for name, weight, average in self._named():
-            yield f"weights/{name}", weight
-            yield f"averages/{name}", average
-            for part, moment in MOMENTS.items():
-                # before the first step there are none: the weight tells the shape
-                yield f"{part}/{name}", self.optimiser.state.get(weight, {}).get(moment, weight)
+        for name, *tensors in self._named():
+            for part, tensor in zip(PARTS, tensors, strict=True):
+                yield f"{part}/{name}", tensor
         if self.knee is not None:
             yield "knee", self.knee.state
 
     @torch.no_grad()
     def restore(self, state: Mapping[str, Tensor], *, index: int) -> None:
         """Be what `state` gave after ``index`` steps."""
-        for name, weight, average in self._named():
-            weight.copy_(state[f"weights/{name}"])
-            average.copy_(state[f"averages/{name}"])
-            moments = {moment: torch.empty_like(weight) for moment in MOMENTS.values()}
-            for part, moment in MOMENTS.items():
-                moments[moment].copy_(state[f"{part}/{name}"])
-            count = torch.tensor(float(index), device=weight.device)
-            self.optimiser.state[weight] = {"step": count, **moments}
+        for name, *tensors in self._named():
+            for part, tensor in zip(PARTS, tensors, strict=True):
+                tensor.copy_(state[f"{part}/{name}"])
+        self.optimiser.restore(index)
         if self.knee is not None:
             self.knee.restore(state["knee"])
         self.index = index
         self._turn()
 
-    def _named(self) -> Iterator[tuple[str, Tensor, Tensor]]:
-        for (name, weight), average in zip(self.module.named_parameters(), self.averages, strict=True):
-            yield name, weight, average
+    def _named(self) -> Iterator[tuple[Any, ...]]:
+        """Give each weight's name, and the weight and what goes with it, as `PARTS` names them."""
+        names = (name for name, _ in self.module.named_parameters())
+        return zip(names, self.weights, self.averages, self.optimiser.means, self.optimiser.squares, strict=True)
 
 
 @dataclass(frozen=True)
@@ -341,9 +329,8 @@ def build(factory: Callable[[], Module], *, seed: int, device: torch.device) -> 
         The module: linear layers uniform in ±1/√inputs, embeddings standard normal times 0.5.
     """
     generator = torch.Generator().manual_seed(seed)
-    with without_weights():
+    with torch.device("cpu"), _Skip():
         module = factory()
-    module = module.to_empty(device="cpu")
     for part in module.modules():
         _initialise(part, generator)
     return module.to(device)
