@@ -25,7 +25,7 @@ Paths are relative to a data folder that is given when the file is read. An unkn
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,6 +150,7 @@ def read_run(
     *,
     data: str | Path | None = None,
     only: Sequence[str] = (),
+    shortcuts: Shortcuts | None = None,
     progress: Progress = SILENT,
 ) -> RunSettings:
     """Read a run file and the tables that it names.
@@ -158,6 +159,7 @@ def read_run(
         path: The run file, in TOML.
         data: Folder to which the files of sources are relative; the run file's own if absent.
         only: Names of the tasks to take; all if there is none. Tables that only others need are not read.
+        shortcuts: ``kept`` or ``dropped``, to take only that of the run file's two; as it says if absent.
         progress: Shows how far reading is.
 
     Returns:
@@ -165,13 +167,14 @@ def read_run(
 
     Raises:
         ReadError: The run file or a table cannot be read.
-        SettingError: A key is unknown, or a value is not usable; the message names it. Or there is no such task.
+        SettingError: A key is unknown, or a value is not usable; the message names it. Or there is no such task, or the
+            run file does not say ``shortcuts``.
         LabelError: A class is absent.
     """
     place = Path(path)
     run = parse_run(_read_text(place), name=str(place))
     entries = _wanted(run, only, name=str(place))
-    plan = plan_of(run)
+    plan = _narrowed(plan_of(run), shortcuts, name=str(place))
     folder = place.parent if data is None else Path(data)
     tables = _Tables(run.sources, folder, by_capture=run.split == "capture", progress=progress)
     return RunSettings(run.title, tuple(_task(entry, tables) for entry in entries), plan)
@@ -231,6 +234,16 @@ def plan_of(run: RunFile) -> Plan:
     plan = Plan(seeds=seeds, settings=run.generator, **same)
     plan.check()
     return plan
+
+
+def _narrowed(plan: Plan, shortcuts: Shortcuts | None, *, name: str) -> Plan:
+    """Take one of a plan's two ways with shortcuts."""
+    if shortcuts is None:
+        return plan
+    if shortcuts not in plan.shortcuts:
+        message = f"{name} compares with shortcuts {' and '.join(plan.shortcuts)} only, not {shortcuts}"
+        raise SettingError(message)
+    return replace(plan, shortcuts=(shortcuts,))
 
 
 def _wanted(run: RunFile, only: Sequence[str], *, name: str) -> tuple[TaskEntry, ...]:

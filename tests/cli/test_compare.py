@@ -139,6 +139,28 @@ def test_some_tasks_of_a_run_file_are_compared_and_the_others_later(flowmint, ta
     assert "'again'" in result.stderr
 
 
+def test_shortcuts_of_a_run_file_are_kept_now_and_dropped_later(flowmint, table, tmp_path):
+    run, store = tmp_path / "run.toml", tmp_path / "cells"
+    text = (
+        "rows = [3]\nseeds = 1\ngenerators = ['none']\ndetectors = ['logistic regression']\nfamilies = []\n"
+        f"shortcuts = ['kept', 'dropped']\n[sources.a]\nfiles = ['{table.name}']\n"
+        "[[tasks]]\nsource = 'a'\nattack = 'ARP_Spoofing'\n"
+    )
+    run.write_text(text)
+    kept, both = tmp_path / "kept.json", tmp_path / "both.json"
+    result = flowmint("compare", "--config", run, "--shortcuts", "kept", "--store", store, "--out", kept)
+    assert result.exit_code == 0, result.output
+    assert {cell["shortcuts"] for cell in json.loads(kept.read_text())["cells"]} == {"kept"}
+    result = flowmint("compare", "--config", run, "--store", store, "--out", both)
+    assert result.exit_code == 0, result.output
+    found = json.loads(both.read_text())
+    assert found["cells"][0] == json.loads(kept.read_text())["cells"][0]  # taken as it was
+    run.write_text(text.replace(", 'dropped'", ""))
+    result = flowmint("compare", "--config", run, "--shortcuts", "dropped")
+    assert result.exit_code == 1
+    assert "with shortcuts kept only, not dropped" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -151,6 +173,7 @@ def test_some_tasks_of_a_run_file_are_compared_and_the_others_later(flowmint, ta
         (("TABLE", "--label", "Label"), "--attack CLASS"),
         (("TABLE", "--attack", "x"), "--label COLUMN"),
         (("TABLE", "--label", "Label", "--attack", "x", "--data", "."), "--data"),
+        (("TABLE", "--label", "Label", "--attack", "x", "--shortcuts", "kept"), "--shortcuts says which comparison"),
         (("TABLE", "--label", "Label", "--attack", "ARP_Spoofing", "--rows", "a"), "whole numbers"),
         (("TABLE", "--label", "Label", "--attack", "ARP_Spoofing", "--generators", ","), "names nothing"),
     ],

@@ -9,7 +9,7 @@ import sys
 import time
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -30,12 +30,20 @@ from flowmint.cli.options import (
 from flowmint.errors import ComparisonError, WriteError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from flowmint.evaluate.compare import Comparison, Plan, Run, Task
+    from flowmint.evaluate.compare.result import Shortcuts
     from flowmint.progress import Progress
 
 GENERATORS = "none,smote_standardised,data_diffusion,latent_diffusion,all_real_rows"
+
+OF_FILE = {
+    "--data": "says where the tables of a run file are",
+    "--task": "names a task of a run file",
+    "--shortcuts": "says which comparison of a run file's to make",
+}
+"""What the options are for that go with ``--config`` alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +157,14 @@ def compare(
         list[str] | None,
         typer.Option("--task", metavar="NAME", help="Only this task of the run file; may be repeated."),
     ] = None,
+    shortcuts: Annotated[
+        Literal["kept", "dropped"] | None,
+        typer.Option(
+            "--shortcuts",
+            help="Only one of a run file's two: with the columns that give the class away, or without.",
+            show_default=False,
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option("--workers", min=1, metavar="N", help="Cells that run at once.")] = 1,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write every result as JSON.", show_default=False)
@@ -166,7 +182,7 @@ def compare(
     quiet: Quiet = False,
 ) -> None:
     """Compare generators: detectors learn from few real rows and what is minted, and are tested on real rows."""
-    _check_usage(source, config, data, task, asked)
+    _check_usage(source, config, {"--data": data, "--task": task, "--shortcuts": shortcuts}, asked)
     started = time.monotonic()
     keep = _check_places(out, report, store, force=force)
     from flowmint.cli.progress import bars
@@ -174,7 +190,7 @@ def compare(
 
     with bars(quiet=quiet) as progress, _told_where(keep):
         if config is not None:
-            title, tasks, plan = _from_file(config, data, task or (), progress)
+            title, tasks, plan = _from_file(config, data, task or (), shortcuts, progress)
         else:
             title, tasks, plan = _from_options(source, asked, progress)
         run = run_comparison(
@@ -201,9 +217,7 @@ def _detectors(given: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(known.get(name.lower().replace(" ", "_"), name) for name in given)
 
 
-def _check_usage(
-    source: Source | None, config: Path | None, data: Path | None, task: list[str] | None, asked: Asked
-) -> None:
+def _check_usage(source: Source | None, config: Path | None, of_file: Mapping[str, object], asked: Asked) -> None:
     """Refuse options that do not go together."""
     if (source is None) == (config is None):
         message = "give a TABLE with --label and --attack, or a run file with --config"
@@ -215,12 +229,11 @@ def _check_usage(
     elif not asked.attack:
         message = "give --attack CLASS, the class that shall be found"
         raise typer.BadParameter(message)
-    elif data is not None:
-        message = "--data says where the tables of a run file are; give it with --config"
-        raise typer.BadParameter(message)
-    elif task:
-        message = "--task names a task of a run file; give it with --config"
-        raise typer.BadParameter(message)
+    else:
+        for name, value in of_file.items():
+            if value:
+                message = f"{name} {OF_FILE[name]}; give it with --config"
+                raise typer.BadParameter(message)
 
 
 def _check_places(out: Path | None, report: Path | None, store: Path | None, *, force: bool) -> Path | None:
@@ -253,13 +266,13 @@ class _told_where:  # noqa: N801 - used as a function
 
 
 def _from_file(
-    config: Path, data: Path | None, only: Sequence[str], progress: Progress
+    config: Path, data: Path | None, only: Sequence[str], shortcuts: Shortcuts | None, progress: Progress
 ) -> tuple[str, tuple[Task, ...], Plan]:
     """Give title, tasks and plan of a run file."""
     from flowmint.config import read_run
 
     folder = data or (Path(os.environ["FLOWMINT_DATA"]) if os.environ.get("FLOWMINT_DATA") else None)
-    run = read_run(config, data=folder, only=only, progress=progress)
+    run = read_run(config, data=folder, only=only, shortcuts=shortcuts, progress=progress)
     return run.title, run.tasks, run.plan
 
 
