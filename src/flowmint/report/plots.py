@@ -61,6 +61,10 @@ LEVELS = 6
 """Steps of size in which a matrix shows how strong a correlation is."""
 
 
+LEAST_PAD = 0.004
+"""Room above and below lines of F1, at least: where all are alike, noise shall not fill the chart."""
+
+
 def draw(panel: Panel) -> str:
     """Draw one panel.
 
@@ -136,9 +140,9 @@ def _value_range(panel: LinesPanel) -> tuple[float, float, list[float]]:
         for point in series["points"]:
             values += [value for value in (point["y"], point["low"], point["high"]) if value is not None]
     low, high = max(min(values), -1.0), min(max(values), 1.0)
-    pad = max((high - low) * 0.06, 0.02)
+    pad = max((high - low) * 0.06, LEAST_PAD)
     low, high = low - pad, high + pad
-    return low, high, nice_ticks(low, high)
+    return low, high, [tick for tick in nice_ticks(low, high) if abs(tick) <= 1]  # no F1 and no gain is beyond
 
 
 def _line(points: Sequence[Point], style: int, name: str, x_of: Scale, y_of: Scale, *, shift: float) -> list[str]:
