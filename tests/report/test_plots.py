@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flowmint.report.plots import draw_lines
@@ -12,6 +12,7 @@ from flowmint.report.plots import draw_lines
 F1 = st.floats(0, 1)
 
 
+@example(values=[(1.0, 1.0, 1.0)])
 @given(values=st.lists(st.tuples(F1, F1, F1), min_size=1, max_size=5))
 def test_no_tick_of_lines_is_beyond_what_f1_can_be(values):
     points = [
