@@ -119,7 +119,8 @@ class Autoencoder(nn.Module):
             cell from 0 to 1 [n, columns].
         """
         hidden = self.decoder(latents)
-        return self.logits(hidden).split(self.counts, dim=1), torch.sigmoid(self.positions(hidden))
+        logits = self.logits(hidden).float()  # of all columns at once, where products are in bfloat16
+        return logits.split(self.counts, dim=1), torch.sigmoid(self.positions(hidden))
 
     def choose(self, latents: Tensor) -> tuple[Tensor, Tensor]:
         """Map latents to rows: the most likely cell of each column, and the position inside.
@@ -177,8 +178,10 @@ def reconstruction_loss(
         A scalar, the mean over rows and columns.
     """
     entropies = [
-        weight * nn.functional.cross_entropy(column, cells[:, index], reduction="sum")
-        for index, (weight, column) in enumerate(zip(weights, logits, strict=True))
+        nn.functional.cross_entropy(column, true, reduction="sum")
+        for column, true in zip(logits, cells.unbind(dim=1), strict=True)
     ]
+    # a step of a small network is many small operations: none is worth a factor of 1
+    entropies = [each if weight == 1 else weight * each for weight, each in zip(weights, entropies, strict=True)]
     error = 4 * (shared * (positions - targets) ** 2).sum()
     return (torch.stack(entropies).sum() + error) / cells.numel()
