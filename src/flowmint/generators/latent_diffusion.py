@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass, fields
 from functools import partial
@@ -111,8 +112,10 @@ class LatentDiffusion(DenoisingGenerator):
         rare = (np.bincount(codes, minlength=classes) if counts is None else counts) <= MANY_ROWS
         self.direct_, self.rare_ = None, tuple(rare.tolist())
 
-        def learn_columns(trainer: Trainer) -> None:
+        def measure(_: Trainer) -> None:
             self._measure_separability(table, codes, classes=classes, seed=seeds[3])
+
+        def learn_columns(trainer: Trainer) -> None:
             if self.direct and rare.any():
                 kept = thin(codes, rare, seed=seeds[4])
                 size = table.height  # what is learnt beside follows the whole table's size
@@ -122,13 +125,17 @@ class LatentDiffusion(DenoisingGenerator):
                 direct.learn_beside(self, table[kept], codes[kept], classes=classes, seed=seeds[4], trainer=trainer)
                 self.direct_ = direct
 
+        def measure_and_learn_columns(trainer: Trainer) -> None:
+            measure(trainer)
+            learn_columns(trainer)
+
         small = table.height <= USUAL_ROWS
         thread = not self.encoder_.named and (small or bool(rare.any())) and pays(device=device)
-        with beside(learn_columns, trainer, thread=thread):
+        # an autoencoder's step is many small operations, among which two threads hinder each other: of a small table
+        # the denoisers train beside each other; those of a large one have steps long enough to share all cores
+        with beside(measure if small else measure_and_learn_columns, trainer, thread=thread):
             self.autoencoder_ = self._fit_autoencoder(rows, seeds[1], trainer, weights=weights)
-            if small:
-                self._fit_latents(rows, codes, classes=classes, seed=seeds[2], trainer=trainer)
-        if not small:  # steps of wide networks are long enough to share
+        with beside(learn_columns, trainer, thread=thread) if small else nullcontext():
             self._fit_latents(rows, codes, classes=classes, seed=seeds[2], trainer=trainer)
 
     def _make_direct(self) -> DataDiffusion:
