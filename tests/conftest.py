@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,22 @@ settings.register_profile("flowmint", deadline=None)
 settings.load_profile("flowmint")
 
 ROOT = Path(__file__).parents[1]
+
+
+def travelled(thing):
+    """What arrives where a thing is sent to: processes and clusters send what is pickled."""
+    return pickle.loads(pickle.dumps(thing))  # noqa: S301 - made in the line itself
+
+
+@pytest.fixture
+def elsewhere():
+    """A runner of `flowmint.flows.stream` whose jobs and results travel, as those of a cluster do."""
+
+    def run(work, jobs):
+        for job in jobs:
+            yield travelled(travelled(work)(travelled(job)))
+
+    return run
 
 
 class Watch:

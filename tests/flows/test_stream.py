@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import gzip
 import os
-import pickle
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -120,17 +119,6 @@ def test_batches_are_even_however_row_groups_are_cut(tmp_path, monkeypatch):
         assert [batch["x"].to_list() for batch in source.batches(["x"])][2] == [8, 9, 10]
 
 
-def travelled(thing):
-    """What arrives where a thing is sent to."""
-    return pickle.loads(pickle.dumps(thing))  # noqa: S301 - ours
-
-
-def elsewhere(work, jobs):
-    """A runner whose jobs and results travel, as those of a cluster do."""
-    for job in jobs:
-        yield travelled(travelled(work)(travelled(job)))
-
-
 def joined(batches, told):
     return pl.concat(list(batches)), told
 
@@ -144,7 +132,7 @@ def joined(batches, told):
 )
 @relaxed
 def test_pieces_hold_all_rows_in_order_however_files_and_row_groups_are_cut(
-    tmp_path, monkeypatch, heights, group, batch, piece, columns
+    tmp_path, monkeypatch, elsewhere, heights, group, batch, piece, columns
 ):
     monkeypatch.setattr(stream, "BATCH_ROWS", batch)
     monkeypatch.setattr(stream, "PIECE_BATCHES", piece)
@@ -170,7 +158,7 @@ def test_pieces_hold_all_rows_in_order_however_files_and_row_groups_are_cut(
         assert nothing is None
 
 
-def test_csv_files_are_read_elsewhere_as_here(tmp_path, monkeypatch):
+def test_csv_files_are_read_elsewhere_as_here(tmp_path, monkeypatch, elsewhere):
     monkeypatch.setattr(stream, "BATCH_ROWS", 2)
     monkeypatch.setattr(stream, "PIECE_BATCHES", 1)
     folder = tmp_path / "captures"
@@ -189,7 +177,7 @@ def test_csv_files_are_read_elsewhere_as_here(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["table.csv", "table.parquet"])
-def test_a_table_that_another_machine_does_not_see_is_told(tmp_path, kind):
+def test_a_table_that_another_machine_does_not_see_is_told(tmp_path, elsewhere, kind):
     path = tmp_path / kind
     write_table(pl.DataFrame({"x": [1], "Label": ["a"]}), path)
 

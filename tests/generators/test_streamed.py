@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -155,16 +154,6 @@ def test_which_rows_are_drawn_does_not_depend_on_batches(tmp_path, monkeypatch, 
     assert_frame_equal(draw(), expected)
 
 
-def travelled(thing):
-    return pickle.loads(pickle.dumps(thing))  # noqa: S301 - ours
-
-
-def elsewhere(work, jobs):
-    """A runner whose jobs and results travel, as those of a cluster do."""
-    for job in jobs:
-        yield travelled(travelled(work)(travelled(job)))
-
-
 @dataclass
 class Small(Sketch):
     """A sketch that most columns are too many values for to be counted exactly."""
@@ -175,7 +164,9 @@ class Small(Sketch):
 @pytest.mark.parametrize("rules", ["auto", "none", "named"])
 @pytest.mark.parametrize("missing", ["learn", "drop"])
 @pytest.mark.parametrize("piece", [1, 4])
-def test_pieces_that_are_read_side_by_side_make_what_all_rows_make(tmp_path, monkeypatch, rules, missing, piece):
+def test_pieces_that_are_read_side_by_side_make_what_all_rows_make(
+    tmp_path, monkeypatch, elsewhere, rules, missing, piece
+):
     monkeypatch.setattr(stream, "BATCH_ROWS", 20)
     monkeypatch.setattr(stream, "PIECE_BATCHES", piece)
     monkeypatch.setattr(streamed, "Sketch", Small)

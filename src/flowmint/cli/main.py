@@ -149,19 +149,17 @@ def fit(
 
     started = time.monotonic()
     _check_workers(ray, workers)
-    name = generator or DEFAULT_GENERATOR
-    learner = Learner(
-        name=name,
+    model = Learner(
+        name=generator or DEFAULT_GENERATOR,
         missing=missing,
         rules=rules,
         force_rules=force_rules,
         seed=seed,
         device=device,
         settings=parse_settings(settings),
-    )
+    ).make()
     check_place(out, overwrite=force)
     check_folder(out)
-    model = learner.make()
     checkpoint = Checkpoint.beside(out, replace=force)
     streamed = check_stream(source, stream=stream, learn_rows=learn_rows)
     with (
